@@ -1,0 +1,6 @@
+"""python -m moco, torchrun -m moco."""
+
+from moco.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Backbones by name: torchvision's models, timm's, and ResNets of any width; each maps images to N x D features."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from moco.errors import MocoError
+
+_DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
+    "10": (BasicBlock, [1, 1, 1, 1]),
+    "18": (BasicBlock, [2, 2, 2, 2]),
+    "34": (BasicBlock, [3, 4, 6, 3]),
+    "50": (Bottleneck, [3, 4, 6, 3]),
+    "101": (Bottleneck, [3, 4, 23, 3]),
+    "152": (Bottleneck, [3, 8, 36, 3]),
+}
+
+
+def build_backbone(name: str, stem: Literal["imagenet", "small"] = "imagenet") -> tuple[nn.Module, int]:
+    """The backbone called `name`, untrained, with its classifier removed, and D, the length of its features.
+
+    `name` is a model of torchvision (`resnet50`), `timm:NAME`, or `resnetDwW`, a ResNet of depth D whose first stage is
+    W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x). `stem="small"` gives
+    a ResNet a 3x3 first convolution of stride 1 and no max-pooling. Raises MocoError for a name that is none of these.
+    """
+    if name.startswith("timm:"):
+        backbone = _timm(name.removeprefix("timm:"))
+    elif match := re.fullmatch(r"resnet(\d+)w(\d+)", name):
+        backbone = _resnet_of_width(name, *match.groups())
+    else:
+        backbone = _torchvision(name)
+    if stem == "small":
+        _shrink_stem_(backbone, name)
+    return backbone, _width(backbone, name)
+
+
+class _WideResNet(ResNet):  # type: ignore[misc]
+    """torchvision's ResNet with every layer's channels multiplied (v1, table 1: R50w2x, R50w4x)."""
+
+    def __init__(self, block: type[BasicBlock | Bottleneck], layers: list[int], width: int) -> None:
+        super().__init__(block, layers)
+        self.inplanes = width
+        self.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        for stage, blocks in enumerate(layers):
+            made = self._make_layer(block, width << stage, blocks, stride=1 if stage == 0 else 2)
+            setattr(self, f"layer{stage + 1}", made)
+        self.fc = nn.Linear((width << 3) * block.expansion, 1000)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _resnet_of_width(name: str, depth: str, width: str) -> nn.Module:
+    if depth not in _DEPTHS or int(width) < 1:
+        raise MocoError(f"--encoder.backbone {name}: depths are {', '.join(_DEPTHS)}, widths 1 or more (64 is usual)")
+    net = _WideResNet(*_DEPTHS[depth], width=int(width))
+    net.set_submodule("fc", nn.Identity())
+    return net
+
+
+def _torchvision(name: str) -> nn.Module:
+    if name not in models.list_models(module=models):
+        raise MocoError(
+            f"--encoder.backbone {name}: torchvision has no such model; take one of it (resnet18, resnet50, "
+            "convnext_tiny, vit_b_16, ...), timm:NAME, or resnetDwW such as resnet18w16"
+        )
+    extra = {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
+    net: nn.Module = models.get_model(name, weights=None, **extra)
+    last, linear = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)][-1]
+    assert linear.out_features == 1000, f"{name}: the classifier was not found"
+    net.set_submodule(last, nn.Identity())
+    return net
+
+
+def _timm(name: str) -> nn.Module:
+    try:
+        import timm
+    except ImportError:
+        raise MocoError(f"--encoder.backbone timm:{name} needs timm: pip install 'momentum-contrast[timm]'") from None
+    if not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:6])
+        raise MocoError(
+            f"--encoder.backbone timm:{name}: timm has no such model" + (f"; it has {close}" if close else "")
+        )
+    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    return net
+
+
+def _shrink_stem_(net: nn.Module, name: str) -> None:
+    """The CIFAR stem of the official demo; its new convolution keeps PyTorch's default initialisation, as there."""
+    if not isinstance(net, ResNet):
+        raise MocoError(f"--encoder.stem small is for ResNets; {name} takes --encoder.stem imagenet")
+    net.conv1 = nn.Conv2d(3, net.conv1.out_channels, kernel_size=3, stride=1, padding=1, bias=False)
+    net.maxpool = nn.Identity()
+
+
+def _width(net: nn.Module, name: str) -> int:
+    """D, found by a forward pass of one gray image at the size the model was made for."""
+    side = getattr(net, "image_size", None) or getattr(getattr(net, "patch_embed", None), "img_size", None) or 224
+    if isinstance(side, tuple):
+        side = side[0]
+    was_training = net.training
+    net.eval()
+    with torch.no_grad():
+        features: Tensor = net(torch.zeros(1, 3, int(side), int(side)))
+    net.train(was_training)
+    if features.ndim != 2:
+        raise MocoError(f"--encoder.backbone {name}: its features are {tuple(features.shape)}, not one vector an image")
+    return int(features.shape[1])

@@ -1,0 +1,72 @@
+"""Which recipe is meant: a name, a file, a function, or `auto` fitted to the data."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from moco.commands.tell import Teller
+from moco.data.source import Source
+from moco.data.survey import Survey
+from moco.errors import MocoError
+from moco.recipe import RECIPES, Recipe, check, from_json, named_views, override
+from moco.recipe.auto import BUDGET, DataFacts, auto
+
+
+def choose_recipe(
+    recipe: str | Recipe, source: Source, facts: Survey, views: str | None, changes: dict[str, Any], tell: Teller
+) -> Recipe:
+    """The recipe that is asked for, fitted to the data where that is `auto`, with the user's changes in it."""
+    if recipe == "auto":
+        hints = source.hints
+        fitted, choices = auto(
+            DataFacts(facts.images, facts.short_side),
+            views or hints.views or "photos",
+            hints.steps or BUDGET,
+            changes,
+        )
+        tell.choices(choices)
+        check(fitted)
+        return fitted
+    chosen = recipe if isinstance(recipe, Recipe) else named_recipe(recipe)
+    if views is not None:
+        chosen = dataclasses.replace(chosen, query_view=named_views(views), key_view=None)
+    chosen = override(chosen, changes)
+    check(chosen)
+    if "batch" in changes and "optim.lr" not in changes:
+        tell.note(
+            f"note: --batch {chosen.batch} with the recipe's --optim.lr {chosen.optim.lr}; the papers change the two in proportion"
+        )
+    return chosen
+
+
+def named_recipe(name: str) -> Recipe:
+    """The recipe called `name`: one of the built-in ones, a JSON file, or `file.py:function`; raises MocoError."""
+    if name in RECIPES:
+        return RECIPES[name]()
+    path, _, function = name.rpartition(":")
+    if path.endswith(".py"):
+        return _recipe_from_python(Path(path), function)
+    if name.endswith(".json"):
+        if not Path(name).exists():
+            raise MocoError(f"there is no recipe file {name}")
+        return from_json(Path(name).read_text())
+    raise MocoError(f"there is no recipe {name!r}; take auto, {', '.join(RECIPES)}, a .json file, or file.py:function")
+
+
+def _recipe_from_python(path: Path, function: str) -> Recipe:
+    if not path.exists():
+        raise MocoError(f"there is no recipe file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(made := getattr(module, function, None)):
+        raise MocoError(f"{path} has no function {function!r}")
+    recipe = made()
+    if not isinstance(recipe, Recipe):
+        raise MocoError(f"{path}:{function} returned a {type(recipe).__name__}, not a moco.Recipe")
+    return recipe

@@ -1,0 +1,110 @@
+"""`moco pretrain`: from images without labels to a run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from moco.commands.choose import choose_recipe
+from moco.commands.tell import Silent, Teller
+from moco.commands.watch import KNNWatch
+from moco.data.loader import Loader, MemoryLoader, Plan, WorkerLoader
+from moco.data.memory import load_memory
+from moco.data.open import Labelled, open_labelled, open_source
+from moco.data.source import Source, fingerprint
+from moco.data.survey import Survey, survey
+from moco.device import Placement, place
+from moco.errors import MocoError
+from moco.labelfree import LabelFree
+from moco.loop import SkipBudget, pretrain_loop, resume
+from moco.machine import Machine
+from moco.preprocess import Preprocess
+from moco.recipe import Recipe
+from moco.run.directory import DataRecord, RunDirectory, start_run
+from moco.training import build_training
+
+
+def pretrain(
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    recipe: str | Recipe = "auto",
+    *,
+    views: str | None = None,
+    watch: str | os.PathLike[str] | None = None,
+    machine: Machine | None = None,
+    changes: dict[str, Any] | None = None,
+    tell: Teller | None = None,
+) -> Path:
+    """Train an encoder on images without labels; the run directory `out`, ready for `load`.
+
+    `recipe` is a Recipe, the name of one (`auto`, `v2`, ...), a JSON file of one, or `file.py:function`; `changes` sets
+    fields of it by dotted name (`{"optim.lr": 0.1}`). The same call again continues a run that was stopped. `watch`
+    names labelled images on which kNN is measured now and then. Raises MocoError, and Stopped at Ctrl-C.
+    """
+    machine, tell, out = machine or Machine(), tell or Silent(), Path(out)
+    source = open_source(data)
+    facts = survey(source)
+    tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
+    chosen = choose_recipe(recipe, source, facts, views, changes or {}, tell)
+    _refuse_too_few(chosen, source)
+    watched = open_labelled(watch) if watch is not None else None
+    record = DataRecord(str(data), len(source), fingerprint(source))
+    run = start_run(out, chosen, machine, record)
+    try:
+        _pretrain(run, chosen, source, facts, watched, machine, tell)
+    finally:
+        run.unlock()
+    return out
+
+
+def _pretrain(
+    run: RunDirectory,
+    recipe: Recipe,
+    source: Source,
+    facts: Survey,
+    watched: Labelled | None,
+    machine: Machine,
+    tell: Teller,
+) -> None:
+    placement = _place(run, machine)
+    tell.note(placement.reason)
+    training = build_training(recipe, len(source), placement)
+    plan = Plan(len(source), recipe.batch, recipe.epochs, recipe.seed)
+    if resume(training, run):
+        if training.step >= plan.steps:
+            tell.note(f"{run.path} is finished ({training.step:,} steps); nothing is left to do")
+            return
+        tell.note(f"going on from step {training.step:,} of {plan.steps:,}")
+    skipped = SkipBudget(run, source.name, len(source), machine.max_skipped)
+    workers = machine.workers if machine.workers is not None else min(8, os.cpu_count() or 1)
+    loader: Loader = WorkerLoader(source, training.views.cut, workers)
+    if facts.fits_in_memory(machine.memory_gib):
+        memory, unreadable = load_memory(source, workers, tell.reading("reading images", len(source)))
+        skipped.add(unreadable)
+        loader = MemoryLoader(memory)
+    if len(skipped):
+        tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
+    preprocess = Preprocess(recipe.image_size, recipe.normalize)
+    scores = LabelFree(source, recipe, training.views, preprocess, placement)
+    watch = [KNNWatch(watched, recipe, preprocess, placement, workers)] if watched is not None else []
+    pretrain_loop(training, plan, loader, run, machine, tell, scores, watch, skipped)
+
+
+def _place(run: RunDirectory, machine: Machine) -> Placement:
+    """The placement of this run: what was measured when it started holds when it goes on, so that it goes on exactly."""
+    saved = run.read("machine.json")
+    if machine.precision == "auto" and run.checkpoint.exists() and saved.get("precision") in ("bf16", "fp32"):
+        machine = dataclasses.replace(machine, precision=saved["precision"])
+    placement = place(machine)
+    settings = dataclasses.asdict(machine) | {"precision": "bf16" if placement.bf16 else "fp32"}
+    run.write("machine.json", settings | {"placement": placement.reason})
+    return placement
+
+
+def _refuse_too_few(recipe: Recipe, source: Source) -> None:
+    if len(source) < recipe.batch:
+        raise MocoError(
+            f"{len(source)} images are fewer than one batch of {recipe.batch}; lower --batch, or use the recipe auto"
+        )

@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def report(run: Path) -> Path:
+    return run

@@ -1,0 +1,39 @@
+"""kNN on labelled images while a run goes on."""
+
+from __future__ import annotations
+
+from moco.data.open import Labelled
+from moco.device import Placement
+from moco.embed import Prepared, embed
+from moco.encoder import Encoder
+from moco.evaluate.knn import knn_accuracy
+from moco.preprocess import Preprocess
+from moco.recipe import Recipe
+
+
+class KNNWatch:
+    """kNN on labelled images: against the bank where the data come split, else each image against the others."""
+
+    def __init__(
+        self, labelled: Labelled, recipe: Recipe, preprocess: Preprocess, placement: Placement, workers: int
+    ) -> None:
+        self._knn = recipe.knn
+        self._labelled = labelled
+        self._images = Prepared(labelled.source, preprocess.centre, workers)
+        self._bank = Prepared(labelled.bank.source, preprocess.centre, workers) if labelled.bank else None
+        self._preprocess = preprocess
+        self._placement = placement
+
+    def __call__(self, encoder: Encoder) -> dict[str, float]:
+        """{"knn": share of images whose class is found}."""
+        module = encoder if self._knn.features == "head" else encoder.backbone
+        encoder.eval()
+        features = embed(module, self._images, self._preprocess.normalise, self._placement)
+        labels = self._labelled.labels[self._images.index]
+        bank = None
+        if self._bank is not None and self._labelled.bank is not None:
+            known = embed(module, self._bank, self._preprocess.normalise, self._placement)
+            bank = (known, self._labelled.bank.labels[self._bank.index])
+        encoder.train()
+        classes, knn = len(self._labelled.classes), self._knn
+        return {"knn": knn_accuracy(features, labels, classes, k=knn.k, temperature=knn.temperature, bank=bank)}

@@ -1,0 +1,134 @@
+"""Images in a NumPy file: .npy (N images, read from disk as they are asked for) or .npz (with labels if it has any)."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moco.data.decode import LEAST_SIDE
+from moco.data.names import printable
+from moco.data.pixels import to_8_bits, to_rgb, white_of
+from moco.data.source import Hints, Unreadable
+from moco.errors import MocoError
+
+IMAGE_KEYS = ("images", "x", "data", "arr_0")
+LABEL_KEYS = ("labels", "y", "targets")
+_CHANNELS = (1, 3, 4)
+
+
+class Array:
+    """N x H x W, N x H x W x C or N x C x H x W, with C 1, 3 or 4; 8 or 16 bits, true/false, or shares in [0, 1]."""
+
+    hints = Hints()
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.path.abspath(path)  # noqa: PTH100
+        self._shown = printable(os.fspath(path))
+        self._pixels: NDArray[Any] | None
+        self._pixels, self.labels = self._load()
+        self._axes = self._find_axes(self._pixels.shape)
+        self._white = self._find_white(self._pixels)
+        self._count = len(self._pixels)
+        self.description = f"array {self._shown}, {self._count:,} images"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pixels": None}  # workers read the file again rather than be sent its pixels
+
+    def __len__(self) -> int:
+        return self._count
+
+    def name(self, i: int) -> str:
+        """The row."""
+        return f"row {i}"
+
+    def raw(self, i: int) -> NDArray[np.uint8]:
+        """The pixels, H x W x 3; raises Unreadable where a value is out of range."""
+        if self._pixels is None:
+            self._pixels, _ = self._load()
+        row = np.asarray(self._pixels[i]).transpose(self._axes)
+        if row.dtype == np.uint8:
+            return to_rgb(row)
+        if not (row.min() >= 0 and row.max() <= self._white):  # also where a value is not a number
+            raise Unreadable(f"values from {row.min()} to {row.max()}, not from 0 to {self._white}")
+        return to_rgb(to_8_bits(row, 0, self._white))
+
+    def label(self, i: int) -> str | None:
+        """The row of the labels in the .npz."""
+        return None if self.labels is None else self.labels[i]
+
+    def _load(self) -> tuple[NDArray[Any], list[str] | None]:
+        try:
+            if self.path.lower().endswith(".npy"):
+                mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
+                if not isinstance(mapped, np.ndarray):
+                    raise ValueError("it is an .npz: name it so")
+                return mapped, None
+            with np.load(self.path, allow_pickle=False) as file:
+                return self._choose(dict.fromkeys(file.files), file)
+        except MocoError:
+            raise
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise MocoError(
+                f"--data {self._shown}: NumPy cannot read this ({error}); "
+                "write it with numpy.save or numpy.savez, without Python objects"
+            ) from None
+
+    def _choose(self, keys: dict[str, None], file: Any) -> tuple[NDArray[Any], list[str] | None]:
+        """The images and labels among the arrays of an .npz."""
+        if (images := next((key for key in IMAGE_KEYS if key in keys), None)) is None:
+            raise MocoError(
+                f"--data {self._shown}: it holds {', '.join(keys) or 'nothing'}, and images are looked for under "
+                f"{', '.join(IMAGE_KEYS)}; save them as numpy.savez(file, images=..., labels=...)"
+            )
+        pixels = file[images]
+        if (key := next((key for key in LABEL_KEYS if key in keys), None)) is None:
+            return pixels, None
+        labels = file[key]
+        if labels.shape not in {(len(pixels),), (len(pixels), 1)}:
+            raise MocoError(
+                f"--data {self._shown}: {key} has shape {labels.shape} for {len(pixels)} images; one label an image"
+            )
+        whole = labels.dtype.kind == "f" and bool((labels == np.rint(labels)).all())
+        return pixels, [str(label) for label in (labels.astype(np.int64) if whole else labels).ravel().tolist()]
+
+    def _find_axes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """How to turn one image so that its channels, if any, come last."""
+        if len(shape) == 3:
+            axes: tuple[int, ...] = (0, 1)
+        elif len(shape) == 4 and shape[3] in _CHANNELS:
+            axes = (0, 1, 2)
+        elif len(shape) == 4 and shape[1] in _CHANNELS:
+            axes = (1, 2, 0)
+        else:
+            raise MocoError(
+                f"--data {self._shown}: shape {shape} is none of N x H x W, N x H x W x C, N x C x H x W "
+                "with 1, 3 or 4 channels C; reshape it"
+            )
+        height, width = shape[1 + axes[0]], shape[1 + axes[1]]
+        if shape[0] == 0 or min(height, width) < LEAST_SIDE:
+            raise MocoError(
+                f"--data {self._shown}: {shape[0]} images of {width} x {height} pixels; "
+                f"there must be one at least, with sides of {LEAST_SIDE} pixels or more"
+            )
+        return axes
+
+    def _find_white(self, pixels: NDArray[Any]) -> int:
+        """The value that is white in every image, from a sample; raises MocoError for a type out of question."""
+        sample = pixels[:: max(1, len(pixels) // 256)]
+        match pixels.dtype.kind, pixels.dtype.itemsize:
+            case ("u", 1):
+                return 255
+            case ("u", 2):
+                return white_of(int(sample.max()))
+            case ("b", _):
+                return 1
+            case ("f", _) if sample.min() >= 0 and sample.max() <= 1:
+                return 1
+            case ("f", _):
+                found = f"values from {sample.min()} to {sample.max()}"
+                raise MocoError(f"--data {self._shown}: {found}; scale real numbers to [0, 1], or save uint8")
+        raise MocoError(f"--data {self._shown}: values of type {pixels.dtype}; save uint8, uint16 or numbers in [0, 1]")

@@ -1,0 +1,160 @@
+"""Look at all images once and say what is there: how many, how large, which are doubled, which cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from moco.data.decode import read
+from moco.data.source import Source, Unreadable
+
+Progress = Callable[[int, int], None]
+"""Called with how many images are done, and how many there are."""
+
+_AT_ONCE = 64
+"""Images to a thread at a time."""
+_SHOWN = 10
+_MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with transparency",
+    "P": "palette",
+    "PA": "palette with transparency",
+    "RGB": "colour",
+    "RGBA": "colour with transparency",
+    "CMYK": "CMYK (print)",
+    "I": "grey, 32 bits",
+    "I;16": "grey, 16 bits",
+    "I;16B": "grey, 16 bits",
+    "F": "grey, real numbers",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What there is in a source."""
+
+    description: str
+    count: int
+    sizes: Counter[tuple[int, int]]
+    """How many readable images there are of each width and height, upright."""
+    modes: Counter[str]
+    """How many there are of each kind of colour, in Pillow's words."""
+    classes: Counter[str]
+    """How many images there are of each class; empty where the layout states none."""
+    duplicates: list[list[str]]
+    """Names of images whose files (or pixels) are the same to the byte, together."""
+    unreadable: list[tuple[str, str]]
+    """Name and reason of each image that cannot be read."""
+
+    def lines(self) -> list[str]:
+        """The report, for a person."""
+        return [self.description, *self._sizes(), *self._modes(), *self._classes(), *self._doubles(), *self._bad()]
+
+    def _sizes(self) -> list[str]:
+        if not self.sizes:
+            return []
+        shorts = sorted((min(size), count) for size, count in self.sizes.items())
+        half, seen, median = sum(self.sizes.values()) / 2, 0, 0
+        for side, count in shorts:
+            seen += count
+            if seen >= half:
+                median = side
+                break
+        line = f"shorter side: {shorts[0][0]} to {shorts[-1][0]} pixels, half of the images have {median} or fewer"
+        most = [f"{count:,} of {w} x {h}" for (w, h), count in self.sizes.most_common(5)]
+        rest = f" and {len(self.sizes) - 5:,} other sizes" if len(self.sizes) > 5 else ""
+        return [line, f"width x height: {', '.join(most)}{rest}"]
+
+    def _modes(self) -> list[str]:
+        kinds = Counter[str]()
+        for mode, count in self.modes.items():
+            kinds[_MODES.get(mode, mode)] += count
+        return [f"colours: {', '.join(f'{count:,} {kind}' for kind, count in kinds.most_common())}"] if kinds else []
+
+    def _classes(self) -> list[str]:
+        if not self.classes:
+            return []
+        ranked = self.classes.most_common()
+        shown = [f"{name} {count:,}" for name, count in ranked[:_SHOWN]]
+        rest = f" ... down to {ranked[-1][0]} {ranked[-1][1]:,}" if len(ranked) > _SHOWN else ""
+        return [f"classes, by folder or label: {len(ranked):,} ({', '.join(shown)}{rest})"]
+
+    def _doubles(self) -> list[str]:
+        if not self.duplicates:
+            return ["no image is there twice"]
+        surplus = sum(len(group) - 1 for group in self.duplicates)
+        verb = "image is an exact copy of another" if surplus == 1 else "images are exact copies of others"
+        return [
+            f"{surplus:,} {verb}; copies become each other's negatives, so keep one of each:",
+            *_some([" = ".join(_some(group)) for group in self.duplicates], "  "),
+        ]
+
+    def _bad(self) -> list[str]:
+        if not self.unreadable:
+            return ["every image can be read"]
+        return [
+            f"{len(self.unreadable):,} of {self.count:,} images cannot be read and would be skipped:",
+            *_some([f"{name}: {reason}" for name, reason in self.unreadable], "  "),
+        ]
+
+
+def check(source: Source, progress: Progress | None = None) -> Report:
+    """Read and decode every image of the source, in as many threads as there are processors."""
+    first: dict[bytes, int] = {}
+    copies: dict[int, list[int]] = {}
+    sizes, modes, classes = Counter[tuple[int, int]](), Counter[str](), Counter[str]()
+    unreadable: list[tuple[str, str]] = []
+
+    def look(start: int) -> list[_Seen | str]:
+        return [_look(source, i) for i in range(start, min(start + _AT_ONCE, len(source)))]
+
+    with ThreadPoolExecutor(_processors()) as threads:
+        for start, found in zip(starts := range(0, len(source), _AT_ONCE), threads.map(look, starts), strict=True):
+            for i, seen in enumerate(found, start):
+                if (label := source.label(i)) is not None:
+                    classes[label] += 1
+                if isinstance(seen, str):
+                    unreadable.append((source.name(i), seen))
+                    continue
+                sizes[seen.size] += 1
+                modes[seen.mode] += 1
+                if (earlier := first.setdefault(seen.digest, i)) != i:
+                    copies.setdefault(earlier, [earlier]).append(i)
+            if progress is not None:
+                progress(start + len(found), len(source))
+
+    duplicates = [[source.name(i) for i in group] for group in copies.values()]
+    return Report(source.description, len(source), sizes, modes, classes, duplicates, unreadable)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    size: tuple[int, int]
+    mode: str
+    digest: bytes
+
+
+def _look(source: Source, i: int) -> _Seen | str:
+    """What image i is, or why it cannot be read."""
+    try:
+        raw = source.raw(i)
+        header, _ = read(raw)
+    except Unreadable as error:
+        return error.reason
+    content = raw if isinstance(raw, bytes) else str(raw.shape).encode() + raw.tobytes()
+    return _Seen((header.width, header.height), header.mode, hashlib.sha256(content).digest()[:16])
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _some(items: Sequence[str], indent: str = "") -> list[str]:
+    """The first few, and how many more there are."""
+    more = [f"{indent}... and {len(items) - _SHOWN:,} more"] if len(items) > _SHOWN else []
+    return [indent + item for item in items[:_SHOWN]] + more

@@ -1,0 +1,166 @@
+"""From an encoded file to pixels: H x W x 3, 8 bits, the right way up; or Unreadable, and why.
+
+Every image comes out as a person would see it: EXIF orientation is applied, transparency becomes white, 16 bits are
+scaled and not cut off, of an animation the first frame is taken. A file that ends early is refused: its grey lower half
+would be learnt.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from moco.data.content import kind_of, not_an_image
+from moco.data.pixels import deep_to_8_bits, to_rgb
+from moco.data.quiet import quiet
+from moco.data.source import Unreadable
+
+LEAST_SIDE = 4
+MOST_SIDE = 16_384
+MOST_RATIO = 32
+"""Sides outside these limits, in pixels, are refused before a pixel is decoded."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+_WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels are decoded; width and height are those of the upright image."""
+
+    width: int
+    height: int
+    mode: str
+    """Pillow's word: L is grey, RGB colour, P a palette, I;16 grey of 16 bits, ..."""
+
+
+def decode(raw: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The pixels, H x W x 3, RGB, upright; raises Unreadable."""
+    return read(raw)[1]
+
+
+def header_size(raw: bytes | NDArray[np.uint8]) -> tuple[int, int]:
+    """Width and height of the upright image, without decoding it; raises Unreadable."""
+    if isinstance(raw, np.ndarray):
+        return _array_header(raw).width, _array_header(raw).height
+    with _plain_reasons(raw):
+        header = _header(_open(raw))
+        return header.width, header.height
+
+
+def read(raw: bytes | NDArray[np.uint8]) -> tuple[Header, NDArray[np.uint8]]:
+    """The header and the pixels in one go; raises Unreadable."""
+    if isinstance(raw, np.ndarray):
+        return _array_header(raw), to_rgb(raw)
+    with _plain_reasons(raw):
+        image = _open(raw)
+        header, orientation = _header(image), _orientation(image)
+        image.load()
+        if orientation in _UPRIGHT and image.format != "TIFF":  # Pillow turns TIFF itself as it loads
+            return header, image_pixels(image.transpose(_UPRIGHT[orientation]))
+        return header, image_pixels(image)
+
+
+def image_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """The pixels of an image that Pillow has opened, of any mode; raises ValueError where a mode has no colours."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return to_rgb(deep_to_8_bits(np.asarray(image)))
+    if "transparency" in image.info:  # a palette entry, or a colour, that stands for nothing
+        return to_rgb(np.asarray(image.convert("RGBA")))
+    match image.mode:
+        case "RGB" | "L" | "RGBA" | "LA":
+            return to_rgb(np.asarray(image))
+        case "RGBa" | "PA":
+            return to_rgb(np.asarray(image.convert("RGBA")))
+        case "La":
+            return to_rgb(np.asarray(image.convert("LA")))
+        case _:  # 1, P, CMYK (Adobe's inverted ink is put right by the JPEG reader), YCbCr, HSV
+            return to_rgb(np.asarray(image.convert("RGB")))
+
+
+def _open(raw: bytes) -> Image.Image:
+    """The image with its header read and its sides found within the limits."""
+    image = Image.open(io.BytesIO(raw), formats=_FORMATS)
+    _check_sides(*image.size)
+    return image
+
+
+def _header(image: Image.Image) -> Header:
+    width, height = image.size
+    if image.format == "TIFF":  # whether Pillow's size is that of the upright image differs between versions
+        tags = image.getexif()
+        width, height = tags.get(_WIDTH, width), tags.get(_HEIGHT, height)
+    if _orientation(image) >= 5:
+        width, height = height, width
+    return Header(width, height, image.mode)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) to 8. Broken EXIF says nothing, and spoils nothing."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # to look for EXIF behind the pixels, Pillow would decode them
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever Pillow's EXIF reader meets in broken bytes
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _array_header(pixels: NDArray[np.uint8]) -> Header:
+    assert pixels.dtype == np.uint8
+    assert pixels.ndim in (2, 3)
+    height, width = pixels.shape[:2]
+    _check_sides(width, height)
+    return Header(width, height, "RGB" if pixels.ndim == 3 and pixels.shape[2] >= 3 else "L")
+
+
+def _check_sides(width: int, height: int) -> None:
+    short, long = min(width, height), max(width, height)
+    if short < LEAST_SIDE:
+        raise Unreadable(f"too small: {width} x {height} pixels, a side has at least {LEAST_SIDE}")
+    if long > MOST_SIDE:
+        raise Unreadable(f"too large: {width} x {height} pixels, a side has at most {MOST_SIDE:,}")
+    if long > MOST_RATIO * short:
+        raise Unreadable(f"too elongated: {width} x {height} pixels, one side is over {MOST_RATIO} times the other")
+
+
+@contextmanager
+def _plain_reasons(raw: bytes) -> Iterator[None]:
+    """Turn whatever Pillow raises on this file into Unreadable with a plain reason."""
+    if reason := not_an_image(raw):
+        raise Unreadable(reason)
+    kind = kind_of(raw)
+    try:
+        with quiet():
+            yield
+    except Unreadable:
+        raise
+    except Image.DecompressionBombError as error:
+        pixels, limit = (int(number) for number in re.findall(r"\d+", str(error))[:2])
+        raise Unreadable(f"too large: {pixels:,} pixels, {limit:,} are safe to decode") from None
+    except UnidentifiedImageError:
+        raise Unreadable(f"truncated or damaged {kind}" if kind else "not an image") from None
+    except MemoryError:
+        raise Unreadable("too large for the memory of this machine") from None
+    except Exception as error:  # broken files make Pillow raise almost anything: OSError, SyntaxError, struct.error ...
+        text = str(error)
+        if "truncated" in text.lower() or isinstance(error, EOFError):
+            raise Unreadable(f"truncated {kind}") from None
+        raise Unreadable(f"damaged {kind} ({text or type(error).__name__})") from None

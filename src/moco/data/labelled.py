@@ -1,0 +1,92 @@
+"""Images with a class each, to judge features by; and, where the data come split, what to learn from."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moco.data.archive import Archive
+from moco.data.folder import Folder
+from moco.data.names import last_folder, printable, root_of
+from moco.data.part import Part
+from moco.data.source import Source
+from moco.errors import MocoError
+
+JUDGED = ("test", "val", "valid", "validation")
+"""Names of the folder beside `train`; of several, the first is judged."""
+
+_LAYOUT = (
+    "judging takes a class for each image: FOLDER/<class>/<image>.jpg; or FOLDER/train/<class>/<image>.jpg beside "
+    "FOLDER/test/<class>/<image>.jpg (a zip is the same); or a list with a column label; or an .npz with labels"
+)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with a class each."""
+
+    source: Source
+    labels: NDArray[np.int64]
+    """The class of each image: a position in `classes`."""
+    classes: tuple[str, ...]
+    bank: Labelled | None = None
+    """The images to learn from, of the same classes, where the data come split; `source` is then what is judged."""
+
+
+def by_labels(source: Source, bank: Source | None = None) -> Labelled:
+    """Classes as the sources state them; raises MocoError where an image has none."""
+    words = _stated(source)
+    bank_words = [] if bank is None else _stated(bank)
+    classes = tuple(sorted({*words, *bank_words}, key=_by_size_or_letter))
+    if len(classes) < 2:
+        raise MocoError(f"{source.description}: all images are of one class, {classes[0]}; {_LAYOUT}")
+    number = {word: n for n, word in enumerate(classes)}
+    labels, bank_labels = (np.array([number[word] for word in w], dtype=np.int64) for w in (words, bank_words))
+    return Labelled(source, labels, classes, None if bank is None else Labelled(bank, bank_labels, classes))
+
+
+def by_folder(whole: Folder | Archive, shown: str) -> Labelled:
+    """Classes from the folder right above each image; beside a part that is judged, `train` is the bank."""
+    top = root_of(whole.names)
+    firsts = [name[len(top) :].partition("/")[0] for name in whole.names]
+    parts = set(firsts)
+    judged = next((part for part in JUDGED if part in parts), None)
+    if judged is None or "train" not in parts or not parts <= {"train", *JUDGED}:
+        return by_labels(_part(whole, range(len(firsts)), top, printable(shown)))
+
+    left_out = "".join(f" ({part} is left out)" for part in sorted(parts - {"train", judged}))
+    source, bank = (
+        _part(whole, [i for i, first in enumerate(firsts) if first == part], f"{top}{part}/", description)
+        for part, description in (
+            (judged, f"{printable(shown)}, {judged}{left_out}"),
+            ("train", f"{printable(shown)}, train"),
+        )
+    )
+    return by_labels(source, bank)
+
+
+def _part(whole: Folder | Archive, positions: list[int] | range, top: str, description: str) -> Part:
+    words = []
+    for i in positions:
+        if (folder := last_folder(whole.names[i], top)) is None:
+            raise MocoError(f"{whole.description}: {whole.name(i)} lies in no folder of a class; {_LAYOUT}")
+        words.append(sys.intern(printable(folder)))
+    return Part(whole, np.array(positions, dtype=np.int64), words, description)
+
+
+def _stated(source: Source) -> list[str]:
+    """The class of each image, as the source states it."""
+    words = []
+    for i in range(len(source)):
+        if (word := source.label(i)) is None:
+            raise MocoError(f"{source.description}: {source.name(i)} has no class; {_LAYOUT}")
+        words.append(word)
+    return words
+
+
+def _by_size_or_letter(word: str) -> tuple[bool, int, str]:
+    """Numbers by size, before words by letter."""
+    return (False, int(word), word) if word.isdecimal() else (True, 0, word)

@@ -1,0 +1,84 @@
+"""Small images, decoded once and kept as uint8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from moco.data.decode import decode
+from moco.data.source import Source, Unreadable
+
+Skipped = dict[int, str]
+"""Position of an image that could not be read, and the reason."""
+
+
+class Memory:
+    """All images of a source, of any sizes, one behind the other; an unreadable one is replaced by the next readable."""
+
+    def __init__(self, pixels: Tensor, start: NDArray[np.int64], sizes: NDArray[np.int64], stand_in: NDArray[np.int64]):
+        self._pixels = pixels
+        self._start = start
+        self._sizes = sizes
+        self._stand_in = stand_in
+        self._uniform = bool((sizes == sizes[0]).all())
+
+    def __len__(self) -> int:
+        return len(self._stand_in)
+
+    def batch(self, index: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
+        """Pixels (uint8, N x 3 x H x W, padded below and right with zeros) and sizes (N x 2: height, width)."""
+        index = self._stand_in[index]
+        sizes = self._sizes[index]
+        height, width = sizes.max(axis=0)
+        if self._uniform:
+            whole = self._pixels.view(-1, 3, int(height), int(width))
+            return whole[torch.from_numpy(index)], sizes
+        out = torch.zeros(len(index), 3, int(height), int(width), dtype=torch.uint8)
+        for row, (i, (h, w)) in enumerate(zip(index, sizes, strict=True)):
+            start = int(self._start[i])
+            out[row, :, :h, :w] = self._pixels[start : start + 3 * h * w].view(3, h, w)
+        return out, sizes
+
+
+def load_memory(
+    source: Source, threads: int, progress: Callable[[int], object] | None = None
+) -> tuple[Memory, Skipped]:
+    """Decode every image of the source; `progress` is told how many are done."""
+    images: list[NDArray[np.uint8] | str] = []
+
+    def read(i: int) -> NDArray[np.uint8] | str:
+        try:
+            return np.ascontiguousarray(decode(source.raw(i)).transpose(2, 0, 1))
+        except Unreadable as error:
+            return str(error)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for image in pool.map(read, range(len(source)), chunksize=64):
+            images.append(image)
+            if progress is not None and len(images) % 256 == 0:
+                progress(len(images))
+    skipped = {i: image for i, image in enumerate(images) if isinstance(image, str)}
+    sizes = np.array([(0, 0) if isinstance(im, str) else im.shape[1:] for im in images], dtype=np.int64).reshape(-1, 2)
+    lengths = 3 * sizes.prod(axis=1)
+    start = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    pixels = np.empty(int(lengths.sum()), dtype=np.uint8)
+    for i, image in enumerate(images):
+        if not isinstance(image, str):
+            pixels[start[i] : start[i] + lengths[i]] = image.reshape(-1)
+            images[i] = ""
+    sizes, start, stand_in = _without_gaps(sizes, start, skipped)
+    return Memory(torch.from_numpy(pixels), start, sizes, stand_in), skipped
+
+
+def _without_gaps(
+    sizes: NDArray[np.int64], start: NDArray[np.int64], skipped: Skipped
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Drop unreadable images; say for each position which of the kept images stands there."""
+    readable = np.array([i for i in range(len(sizes)) if i not in skipped], dtype=np.int64)
+    following = np.searchsorted(readable, np.arange(len(sizes))) % max(len(readable), 1)
+    return sizes[readable], start[readable], following

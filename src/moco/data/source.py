@@ -1,0 +1,76 @@
+"""What a source of images is: images by position, in a fixed order.
+
+A source is opened once, pickled to worker processes and asked for single images there, so it holds names and
+numbers, and no open file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Unreadable(Exception):  # noqa: N818
+    """One image that cannot be read; `reason` says why in plain words. The other images are not concerned."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a source knows about how to learn from it; only `demo` sets any."""
+
+    views: str | None = None
+    """The name of a set of views."""
+    steps: int | None = None
+    """A sensible number of steps to train for."""
+
+
+class Source(Protocol):
+    """Images by position, in a fixed order: what `--data` names."""
+
+    @property
+    def description(self) -> str:
+        """What this is, in a few words: "folder photos, 1,797 images"."""
+
+    @property
+    def hints(self) -> Hints:
+        """What is known about how to learn from these images."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, i: int) -> str:
+        """What to call image i to a person: a path, a member, "row 17"."""
+
+    def raw(self, i: int) -> bytes | NDArray[np.uint8]:
+        """The encoded file, or its pixels (H x W x 3); raises Unreadable."""
+
+    def label(self, i: int) -> str | None:
+        """The class of image i where the layout states one."""
+
+
+def fingerprint(source: Source) -> str:
+    """SHA-256 over how many images there are and what they are called: has the data set changed?"""
+    digest = hashlib.sha256(str(len(source)).encode())
+    for i in range(len(source)):
+        digest.update(b"\0" + source.name(i).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def file_bytes(path: str) -> bytes:
+    """The contents of a file; raises Unreadable in plain words."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  (a Path object for each image costs more than it says)
+            return file.read()
+    except FileNotFoundError:
+        raise Unreadable("no such file") from None
+    except PermissionError:
+        raise Unreadable("permission denied") from None
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -1,0 +1,119 @@
+"""The images below a folder: found once, remembered, and looked for again when a folder has changed.
+
+Adding, removing or renaming a file changes the modification time of its folder, so that one `stat` a folder tells
+whether a remembered list still holds: 2 seconds instead of a minute for a million files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from moco.data.cache import cache_folder
+from moco.data.names import SUFFIXES, is_image, is_litter
+from moco.errors import MocoError
+
+_VERSION = f"1 {' '.join(SUFFIXES)}"
+_SETTLED = 2_000_000_000
+"""Nanoseconds. A folder that changed more recently could change again and keep the same time: it is not remembered."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies below a folder."""
+
+    names: list[str]
+    """Images, relative to the folder, with forward slashes, sorted."""
+    others: int
+    """How many files are not images."""
+    times: dict[str, int]
+    """Each folder visited, relative, and when it was last modified, in nanoseconds."""
+
+
+def find_images(root: str) -> Found:
+    """All images below `root` (an absolute path), from memory if no folder has changed since."""
+    memory = cache_folder("index") / (hashlib.sha256(os.fsencode(root)).hexdigest()[:32] + ".index")
+    if (found := _recall(memory, root)) is None:
+        started = time.time_ns()
+        found = walk(root)
+        if found.names and max(found.times.values()) < started - _SETTLED:
+            _remember(memory, root, found)
+    return found
+
+
+def walk(root: str) -> Found:
+    """Look through every folder below `root`. Links are followed, but each real folder is visited once.
+
+    Real folders come before links to folders, so that an image is listed where it lies, and a link that leads back
+    ends there. A dangling link with the name of an image is listed: a missing image should be heard of.
+    """
+    names: list[str] = []
+    times: dict[str, int] = {}
+    visited: set[tuple[int, int]] = set()
+    others = 0
+    folders, links = [""], list[str]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        path = root + "/" + folder
+        try:
+            status = os.stat(path)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in visited:
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            times[folder] = status.st_mtime_ns
+            inner = list[str]()
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if is_litter(entry.name):
+                        continue
+                    name = folder + entry.name
+                    if entry.is_dir():
+                        (links if entry.is_symlink() else inner).append(name + "/")
+                    elif is_image(name) and (entry.is_file() or entry.is_symlink()):
+                        names.append(name)
+                    else:
+                        others += 1
+        except OSError as error:
+            raise MocoError(
+                f"the folder {path} cannot be listed ({error.strerror}); make it readable, or move it out of the data"
+            ) from None
+        folders.extend(inner)
+        links.sort()
+    names.sort()
+    return Found(names, others, times)
+
+
+def _recall(memory: Path, root: str) -> Found | None:
+    """What was remembered, if it can be read and every folder is as it was."""
+    try:
+        head, _, body = memory.read_bytes().partition(b"\n")
+        facts = json.loads(head)
+        if (facts["version"], facts["root"], facts["sum"]) != (_VERSION, root, zlib.crc32(body)):
+            return None
+        for folder, modified in facts["times"].items():
+            if os.stat(root + "/" + folder).st_mtime_ns != modified:  # noqa: PTH116
+                return None
+        names = body.decode("utf-8", "surrogateescape").split("\0")
+        return Found(names, int(facts["others"]), facts["times"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _remember(memory: Path, root: str, found: Found) -> None:
+    """Write the list, whole or not at all; a cache that cannot be written is done without."""
+    body = "\0".join(found.names).encode("utf-8", "surrogateescape")
+    facts = {"version": _VERSION, "root": root, "sum": zlib.crc32(body), "others": found.others, "times": found.times}
+    draft = memory.with_suffix(f".{os.getpid()}")
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(json.dumps(facts).encode() + b"\n" + body)
+        os.replace(draft, memory)  # noqa: PTH105
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()

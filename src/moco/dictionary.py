@@ -1,0 +1,138 @@
+"""Dictionaries: what a query is contrasted with. `look_up` changes nothing; `update` is the only mutation."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from moco.errors import MocoError
+from moco.ops import draw
+from moco.ops.info_nce import Contrast
+from moco.recipe import Bank, Batch, Queue, Recipe
+
+
+class Dictionary(Protocol):
+    """Look up before the optimizer's step, update after it: no key is ever its own negative."""
+
+    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
+        """What each query (N x C) is contrasted with; `index` (N) are the positions of the images in the data set."""
+        ...
+
+    def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
+        """Take in what this step encoded; q and k are N x C of unit length."""
+        ...
+
+    def filled(self, keys_seen: int) -> float:
+        """Share of the dictionary that real images fill after so many keys."""
+        ...
+
+
+class KeyQueue(nn.Module):
+    """The K latest keys, a ring written in place (v1, section 3.2); before that, random unit vectors.
+
+    Any batch fits that is not larger than the ring; it need not divide K.
+    """
+
+    keys: Tensor
+    pointer: Tensor
+
+    def __init__(self, size: int, dim: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.register_buffer("keys", F.normalize(torch.randn(size, dim, generator=generator), dim=1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+
+    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
+        """Contrast each query (N x C) with its key and the K latest keys of earlier steps."""
+        return Contrast(k.detach(), self.keys)
+
+    @torch.no_grad()
+    def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
+        """Write the keys over the oldest ones, in order."""
+        size = len(self.keys)
+        if len(k) > size:
+            raise MocoError(f"a step of {len(k)} keys exceeds the dictionary of {size}")
+        place = (self.pointer + torch.arange(len(k), device=k.device)) % size
+        self.keys[place] = k.float()
+        self.pointer.copy_((self.pointer + len(k)) % size)
+
+    def filled(self, keys_seen: int) -> float:
+        """Share of the ring that holds keys of images."""
+        return min(1.0, keys_seen / len(self.keys))
+
+
+class BatchKeys(nn.Module):
+    """The other images of the batch: their keys (v1, figure 2a), or both their views (NT-Xent, arXiv:2002.05709)."""
+
+    def __init__(self, both_views: bool) -> None:
+        super().__init__()
+        self.both_views = both_views
+
+    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
+        """Contrast each query (N x C) with its key and the N - 1 keys, or 2N - 2 vectors, of other images."""
+        own = torch.full((len(q),), -math.inf, device=q.device).diag().nan_to_num(nan=0.0, neginf=-math.inf)
+        if self.both_views:
+            return Contrast(k, torch.cat([k, q]), torch.cat([own, own], dim=1))
+        return Contrast(k, k, own)
+
+    def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
+        """Nothing is kept."""
+
+    def filled(self, keys_seen: int) -> float:
+        """Always whole."""
+        return 1.0
+
+
+class MemoryBank(nn.Module):
+    """One representation per image of the data set (InstDisc, arXiv:1805.01978; v1, section 3.2).
+
+    The positive is the image's own entry; `drawn` negatives are drawn for each query, uniformly, with replacement,
+    from the whole bank. After the step an entry follows its query: w <- normalise(m w + (1 - m) q).
+    """
+
+    entries: Tensor
+
+    def __init__(self, images: int, drawn: int, dim: int, m: float, seed: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.drawn = drawn
+        self.m = m
+        self.seed = seed
+        self.register_buffer("entries", F.normalize(torch.randn(images, dim, generator=generator), dim=1))
+
+    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
+        """Contrast each query (N x C) with its image's entry and `drawn` random entries."""
+        images = len(self.entries)
+        count = torch.from_numpy(self._draw(len(q), images, step)).to(q.device)
+        return Contrast(self.entries[index], self.entries, count.log())
+
+    def _draw(self, n: int, images: int, step: int) -> draw.Counts:
+        return draw.counts(n, self.drawn, images, self.seed, draw.stream("bank"), step)
+
+    @torch.no_grad()
+    def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
+        """Move the entries of these images towards their queries."""
+        moved = self.m * self.entries[index] + (1 - self.m) * q.detach().float()
+        self.entries[index] = F.normalize(moved, dim=1)
+
+    def filled(self, keys_seen: int) -> float:
+        """Share of the bank that has been visited, in the first epoch."""
+        return min(1.0, keys_seen / len(self.entries))
+
+
+def build_dictionary(recipe: Recipe, images: int, generator: torch.Generator) -> KeyQueue | BatchKeys | MemoryBank:
+    """The recipe's dictionary for a data set of so many images; raises MocoError where it cannot hold them."""
+    match recipe.dictionary:
+        case Queue(size=size):
+            if size >= images:
+                raise MocoError(
+                    f"a dictionary of {size} keys for {images} images would hold every image's own old key as a "
+                    f"negative; lower --dictionary.size (the paper's share of the data is 5 %), or use the recipe auto"
+                )
+            return KeyQueue(size, recipe.encoder.dim, generator)
+        case Batch(contrast=contrast):
+            return BatchKeys(both_views=contrast == "both-views")
+        case Bank(size=size, m=m):
+            return MemoryBank(images, size, recipe.encoder.dim, m, recipe.seed, generator)

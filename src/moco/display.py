@@ -1,0 +1,142 @@
+"""What a person sees in a terminal: a live line where there is one to draw on, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from moco.evaluate.result import Result
+from moco.recipe.auto import Choice
+
+_COLOURS = {"normal": "green", "look": "yellow", "bad": "red"}
+
+
+class Terminal:
+    """Tells a person how a command goes."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._progress: Progress | None = None
+        self._health = ""
+        self._printed = 0.0
+        self._scores: dict[str, float] = {}
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self.console.print(text, markup=False)
+
+    def choices(self, choices: Sequence[Choice]) -> None:
+        """What `auto` decided, a line each."""
+        self.note("recipe auto: MoCo v2, fitted to these images")
+        wide = max(len(f"{c.flag} {c.value}") for c in choices)
+        for c in choices:
+            shown = f"{c.flag} {c.value}"
+            self.note(f"  {shown:<{wide}}  {c.reason}")
+
+    def reading(self, what: str, total: int) -> Callable[[int], object]:
+        """A line that counts, where there is a terminal."""
+        if not self.console.is_terminal:
+            return lambda done: None
+        last = [0.0]
+
+        def tell(done: int) -> None:
+            if done == total or time.monotonic() - last[0] > 0.2:
+                last[0] = time.monotonic()
+                self.console.print(f"{what} {done:,} / {total:,}", end="\n" if done == total else "\r", markup=False)
+
+        return tell
+
+    def row(self, row: dict[str, Any], step: int, steps: int, seconds_left: float | None) -> None:
+        """A row of the log."""
+        if "loss" not in row:
+            self._measured(row)
+            return
+        if self.console.is_terminal:
+            self._draw(row, step, steps, seconds_left)
+        elif step == steps or step == 1 or time.monotonic() - self._printed > 10:
+            self._printed = time.monotonic()
+            self.note(f"step {step:,}/{steps:,}, epoch {row['epoch']}: {_numbers(row)}, {_left(seconds_left)}")
+        if row["health"] != self._health:
+            changed = row["health"].split(";")[0].split("(")[0] != self._health.split(";")[0].split("(")[0]
+            self._health = row["health"]
+            if changed and not self.console.is_terminal:
+                self.note(row["health"])
+
+    def _measured(self, row: dict[str, Any]) -> None:
+        names = {"knn": "kNN", "rank": "effective rank"}
+        shown = [
+            f"{names.get(k, k)} {v:.1%}" if k == "knn" else f"{names.get(k, k)} {v:.3g}"
+            for k, v in row.items()
+            if k not in ("step", "epoch") and v is not None
+        ]
+        when = f"after epoch {row['epoch']}" if row["step"] else "before training"
+        self.note(f"{when}: {', '.join(shown)}")
+
+    def _draw(self, row: dict[str, Any], step: int, steps: int, seconds_left: float | None) -> None:
+        if self._live is None:
+            self._progress = Progress(
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=self.console,
+            )
+            self._progress.add_task("train", total=steps, left="")
+            self._live = Live(console=self.console, refresh_per_second=4)
+            self._live.start()
+        assert self._progress is not None
+        self._progress.update(self._progress.task_ids[0], completed=step, left=_left(seconds_left))
+        grid = Table.grid()
+        grid.add_row(self._progress.get_renderable())
+        grid.add_row(_numbers(row))
+        grid.add_row(f"[{_COLOURS[row['level']]}]{row['health']}[/]")
+        self._live.update(grid)
+        if step == steps:
+            self.close()
+
+    def results(self, result: Result) -> None:
+        """A table."""
+        table = Table(title=result.title, title_justify="left", title_style="")
+        table.add_column("features")
+        for column in result.columns:
+            table.add_column(column, justify="right")
+        for name, cells in result.rows.items():
+            shown = [f"{m:.1%}" if s is None else f"{m:.1%} ± {100 * s:.1f}" for m, s in cells]
+            table.add_row(name, *shown)
+        self.console.print(table)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _numbers(row: dict[str, Any]) -> str:
+    return (
+        f"loss {_number(row['loss'])} (chance {row['chance']:.2f}), contrast accuracy {row['accuracy']:.0%}, "
+        f"{row['images_per_second']:,.0f} images/s, waiting for data {row['data_wait']:.0%}, "
+        f"{row['memory_gib']:.1f} GiB"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3f}"
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s left"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min left"
+    return f"{seconds / 3600:.1f} h left" if seconds < 172_800 else f"{seconds / 86400:.1f} days left"

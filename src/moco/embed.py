@@ -1,0 +1,100 @@
+"""From images to features: the one loop under every evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from moco.data.decode import decode
+from moco.data.memory import Skipped
+from moco.data.source import Source, Unreadable
+from moco.device import Placement
+from moco.errors import MocoError
+
+Centre = Callable[[NDArray[np.uint8]], Tensor]
+"""H x W x 3 uint8 -> 3 x S x S uint8, the middle of the image as the evaluations see it."""
+
+_KEEP_BYTES = 1 << 30
+
+
+class Prepared:
+    """The readable images of a source, cut to one size; kept as uint8 after the first pass where they fit in 1 GiB."""
+
+    def __init__(self, source: Source, centre: Centre, workers: int = 0) -> None:
+        self.source = source
+        self.centre = centre
+        self.workers = workers if len(source) >= 2000 else 0
+        self.skipped: Skipped = {}
+        self._kept: Tensor | None = None
+        self._index: list[int] = []
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """uint8, n x 3 x S x S, n <= size, in the order of the source."""
+        if self._kept is not None:
+            yield from self._kept.split(size)  # type: ignore[no-untyped-call]
+            return
+        kept: list[Tensor] = []
+        self._index, self.skipped = [], {}
+        loader = DataLoader(_Centred(self.source, self.centre), size, num_workers=self.workers, collate_fn=list)
+        for items in loader:
+            good = [item for item in items if isinstance(item[1], Tensor)]
+            self.skipped |= {i: why for i, why in items if isinstance(why, str)}
+            self._index += [i for i, _ in good]
+            if not good:
+                continue
+            batch = torch.stack([image for _, image in good])
+            if batch[0].numel() * len(self.source) <= _KEEP_BYTES:
+                kept.append(batch)
+            yield batch
+        if not self._index:
+            raise MocoError(f"none of the {len(self.source)} images of {self.source.description} can be read")
+        if kept:
+            self._kept = torch.cat(kept)
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """Positions in the source of the images that were readable; known after a pass."""
+        return np.array(self._index, dtype=np.int64)
+
+    def pixels(self) -> NDArray[np.float32]:
+        """The images themselves as features: N x (3 S S), in [0, 1]."""
+        return np.concatenate([b.flatten(1).numpy().astype(np.float32) / 255 for b in self.batches(1024)])
+
+
+class _Centred(Dataset[tuple[int, Tensor | str]]):
+    def __init__(self, source: Source, centre: Centre) -> None:
+        self.source, self.centre = source, centre
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> tuple[int, Tensor | str]:
+        try:
+            return i, self.centre(decode(self.source.raw(i)))
+        except Unreadable as error:
+            return i, str(error)
+
+
+@torch.no_grad()
+def embed(
+    module: nn.Module,
+    images: Prepared,
+    normalise: Callable[[Tensor], Tensor],
+    placement: Placement,
+    batch: int = 256,
+) -> Tensor:
+    """Features of every readable image, N x D, fp32, on the CPU; `module` is put in eval mode while it runs."""
+    was_training = module.training
+    module.eval()
+    features: list[Tensor] = []
+    for pixels in images.batches(batch):
+        x = normalise(pixels.to(placement.device)).contiguous(memory_format=placement.memory_format)
+        with placement.autocast():
+            features.append(module(x).float())
+    module.train(was_training)
+    return torch.cat(features).cpu()

@@ -1,0 +1,49 @@
+"""The encoder of a query or key: backbone and projection head, normalised in groups of images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from moco import recipe as r
+from moco.backbones import build_backbone
+from moco.ops.batch_norm import group_batch_norm
+
+
+class Encoder(nn.Module):
+    """f: images (N x 3 x S x S) to unit vectors (N x C), through features (N x D)."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The query or key of each image, of unit length, in fp32."""
+        projected = self.head(self.backbone(images))
+        with torch.autocast(images.device.type, enabled=False):
+            return F.normalize(projected.float(), dim=1)
+
+
+def build_encoder(choice: r.Encoder) -> tuple[Encoder, int]:
+    """The encoder of a recipe, untrained, and D, the length of its backbone's features."""
+    backbone, width = build_backbone(choice.backbone, choice.stem)
+    encoder = Encoder(backbone, _head(choice, width))
+    if choice.norm_group is not None:
+        group_batch_norm(encoder, choice.norm_group)
+    return encoder, width
+
+
+def _head(choice: r.Encoder, width: int) -> nn.Sequential:
+    """Linear for one layer (v1); Linear, ReLU, Linear for two (v2), with BatchNorm behind each where asked (SimCLR)."""
+    layers: list[nn.Module] = []
+    for layer in range(choice.head_layers):
+        last = layer == choice.head_layers - 1
+        out = choice.dim if last else width
+        layers.append(nn.Linear(width, out, bias=not choice.head_norm))
+        if choice.head_norm:
+            layers.append(nn.BatchNorm1d(out))
+        if not last:
+            layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)

@@ -1,0 +1,179 @@
+"""What the curves of a run say, in one sentence.
+
+The references are the official runs: the loss starts low against random keys and rises while the queue fills; v2 at
+temperature 0.2 stays near 6.9 beside a chance of 11.1; shuffled keys are found in about 97 % of cases, and a contrast
+that is nearly always won while kNN falls is the mark of a BatchNorm leak (v1, figure A.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from moco.recipe import Bank, Batch, Momentum, Queue, Recipe
+
+Row = dict[str, Any]
+
+CHANCE_STEPS = 300
+"""Steps at the chance level after which a run counts as not learning."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """A verdict and the sentence that says why."""
+
+    level: Literal["normal", "look", "bad"]
+    sentence: str
+
+
+def negatives(recipe: Recipe) -> int:
+    """How many negatives a query is contrasted with."""
+    match recipe.dictionary:
+        case Queue(size=size) | Bank(size=size):
+            return size
+        case Batch(contrast="keys"):
+            return recipe.batch - 1
+        case Batch():
+            return 2 * recipe.batch - 2
+
+
+def chance(recipe: Recipe) -> float:
+    """ln(1 + K), the loss of a query that cannot tell its key from the negatives."""
+    return math.log1p(negatives(recipe))
+
+
+def can_leak(recipe: Recipe) -> bool:
+    """Whether a query and its key share BatchNorm statistics that the dictionary's other keys do not."""
+    if not isinstance(recipe.dictionary, Queue):
+        return False
+    group = recipe.encoder.norm_group
+    shuffled = isinstance(recipe.keys, Momentum) and recipe.keys.shuffle
+    return not shuffled or group is None or group >= recipe.batch
+
+
+def judge(rows: Sequence[Row], recipe: Recipe) -> Health:
+    """The verdict on a run from its log: training rows, and where there are any, scores and kNN."""
+    steps = [row for row in rows if row.get("loss") is not None]
+    if not steps:
+        return Health("normal", "starting")
+    for verdict in (_collapse, _at_chance, _filling, _leak, _knn_falls, _rising):
+        if (health := verdict(rows, steps, recipe)) is not None:
+            return health
+    return _learning(steps[-1], recipe)
+
+
+def _collapse(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
+    last = steps[-1]
+    if last["step"] < 100 or last.get("filled", 1.0) < 1:
+        return None
+    rank = _latest(rows, "rank")
+    alike = last["negative"] > 0.9 and last["positive"] - last["negative"] < 0.05
+    if (rank is not None and rank < 1.5) or alike:
+        shown = f"an effective rank of {rank:.1f}, " if rank is not None else ""
+        return Health(
+            "bad",
+            f"collapsing: all images get nearly the same vector ({shown}cosine {last['negative']:.2f} between "
+            "different images); lower --optim.lr, or raise --keys.m",
+        )
+    return None
+
+
+def _at_chance(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
+    level = chance(recipe)
+    since = steps[-1]["step"]
+    for row in reversed(steps):
+        if row["loss"] < 0.98 * level:
+            break
+        since = row["step"]
+    length = steps[-1]["step"] - since
+    if steps[-1]["loss"] < 0.98 * level or length < CHANCE_STEPS // 3:
+        return None
+    if length < CHANCE_STEPS:
+        return Health(
+            "look", f"at chance ({level:.2f}) for {length} steps; a slow start, or not learning: wait for more"
+        )
+    return Health(
+        "bad",
+        f"not learning: loss at chance ({level:.2f}) for {length} steps; try --keys.m 0.99, a smaller "
+        "--dictionary.size, or another --optim.lr",
+    )
+
+
+def _filling(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
+    last = steps[-1]
+    if not isinstance(recipe.dictionary, Queue):
+        return None
+    filled = last.get("filled", 1.0)
+    if filled < 1:
+        return Health(
+            "normal",
+            f"normal: the queue is still filling ({filled:.0%}); against random keys the loss is low and rises",
+        )
+    full_at = next(row["step"] for row in steps if row.get("filled", 1.0) >= 1)
+    early = [row["loss"] for row in steps if row["step"] <= full_at]
+    if last["step"] < 3 * full_at and last["loss"] > early[0]:
+        return Health(
+            "normal", "normal: the queue is full; the loss peaks now, as in the official runs, and falls later"
+        )
+    return None
+
+
+def _leak(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
+    if not can_leak(recipe):
+        return None
+    accuracy = _mean([row["accuracy"] for row in steps[-10:]])
+    why = "keys share BatchNorm statistics with their queries"
+    todo = "use --keys.shuffle and an --encoder.norm-group smaller than the batch"
+    knn = [row["knn"] for row in rows if "knn" in row]
+    if len(knn) >= 3 and knn[-1] < max(knn) - 0.01 and accuracy > 0.9:
+        return Health(
+            "bad",
+            f"BatchNorm leak likely: {why}; the contrast is won in {accuracy:.1%} while kNN fell from "
+            f"{max(knn):.1%} to {knn[-1]:.1%}; {todo}",
+        )
+    if accuracy > 0.98:
+        return Health("look", f"BatchNorm leak likely: {why}, and the contrast is won in {accuracy:.1%}; {todo}")
+    return None
+
+
+def _knn_falls(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
+    knn = [row["knn"] for row in rows if "knn" in row]
+    if len(knn) >= 4 and max(knn[-2:]) < max(knn) - 0.03:
+        return Health(
+            "look",
+            f"kNN fell from {max(knn):.1%} to {knn[-1]:.1%} while the loss fell: the views keep something that does "
+            "not matter to your classes; look at the views in the report",
+        )
+    return None
+
+
+def _rising(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
+    full = [row["loss"] for row in steps if row.get("filled", 1.0) >= 1]
+    if len(full) < 40:
+        return None
+    quarter = len(full) // 4
+    before, now = _mean(full[-2 * quarter : -quarter]), _mean(full[-quarter:])
+    if now > before + 0.05 * chance(recipe):
+        return Health("look", f"the loss rises (from {before:.2f} to {now:.2f}); if it goes on, lower --optim.lr")
+    return None
+
+
+def _learning(last: Row, recipe: Recipe) -> Health:
+    level, accuracy = chance(recipe), last["accuracy"]
+    sentence = (
+        f"normal: learning; a query finds its key among {1 + negatives(recipe):,} in {accuracy:.0%} of cases "
+        f"(loss {last['loss']:.2f}, chance {level:.2f})"
+    )
+    if recipe.loss.temperature >= 0.15 and level > 10 and 6.5 < last["loss"] < 7.5:
+        sentence += "; near 6.9 is where the official v2 runs stay"
+    return Health("normal", sentence)
+
+
+def _latest(rows: Sequence[Row], name: str) -> float | None:
+    return next((row[name] for row in reversed(rows) if row.get(name) is not None), None)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

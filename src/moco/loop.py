@@ -1,0 +1,254 @@
+"""The loop around the step: what is written when, and how a run stops and goes on."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+
+from moco.data.loader import Loader, Plan
+from moco.data.memory import Skipped
+from moco.encoder import Encoder
+from moco.errors import MocoError
+from moco.health import chance, judge
+from moco.machine import Machine
+from moco.run.atomic import write_atomically
+from moco.run.directory import RunDirectory
+from moco.run.encoder_file import read_tensors, save_encoder
+from moco.run.log import Log, Row
+from moco.training import Training, train_step
+
+Watch = Callable[[Encoder], dict[str, float]]
+"""Something that measures the query encoder now and then and names what it found, such as kNN on labelled images."""
+
+
+class Stopped(Exception):  # noqa: N818  (not an error: the user asked for it)
+    """The run was asked to stop by a signal, and has saved itself."""
+
+    def __init__(self, step: int, signum: int) -> None:
+        super().__init__(f"stopped at step {step}")
+        self.step = step
+        self.signum = signum
+
+
+class Show(Protocol):
+    """Who is told how the run goes."""
+
+    def row(self, row: Row, step: int, steps: int, seconds_left: float | None) -> None:
+        """A row of the log was written."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something happened that deserves a line."""
+        ...
+
+
+def resume(training: Training, run: RunDirectory) -> bool:
+    """Restore the run's last checkpoint, if it has one."""
+    if not run.checkpoint.exists():
+        return False
+    training.restore(read_tensors(run.checkpoint))
+    return True
+
+
+def pretrain_loop(
+    training: Training,
+    plan: Plan,
+    loader: Loader,
+    run: RunDirectory,
+    machine: Machine,
+    show: Show,
+    scores: Watch | None = None,
+    watch: Sequence[Watch] = (),
+    skipped: SkipBudget | None = None,
+) -> None:
+    """Train from the step the training is at to the end of the plan, or until a signal asks to stop.
+
+    Raises Stopped after saving at SIGINT or SIGTERM, and MocoError where the loss is no longer finite (the last good
+    checkpoint stays) or more files are unreadable than the machine allows.
+    """
+    log = Log(run.path, training.step if run.checkpoint.exists() else -1)
+    recorder = _Recorder(training, plan, log, show)
+    try:
+        with _signals() as asked:
+            if training.step == 0:
+                recorder.measure([*([scores] if scores else []), *watch])
+            _loop(training, plan, loader, run, machine, recorder, scores, watch, skipped, asked)
+    finally:
+        log.close()
+
+
+def _loop(
+    t: Training,
+    plan: Plan,
+    loader: Loader,
+    run: RunDirectory,
+    machine: Machine,
+    recorder: _Recorder,
+    scores: Watch | None,
+    watch: Sequence[Watch],
+    skipped: SkipBudget | None,
+    asked: list[int],
+) -> None:
+    watch_every = machine.watch_every or max(1, plan.epochs // 20)
+    saved_at = time.monotonic()
+    recorder.restart_clock()
+    for batch in recorder.timed(loader.batches(plan, t.step)):
+        if skipped is not None:
+            skipped.add(batch.skipped)
+        loss = train_step(t, batch)
+        done, epoch_done = t.step == plan.steps, t.step % plan.steps_per_epoch == 0
+        if t.step % machine.log_every == 0 or t.step == 1 or done:
+            recorder.training_row(loss._asdict())
+        if epoch_done:
+            epoch = t.step // plan.steps_per_epoch
+            due = list(watch) if done or epoch % watch_every == 0 else []
+            recorder.measure([*([scores] if scores else []), *due])
+            if machine.keep_every and epoch % machine.keep_every == 0:
+                save(t, run, f"epoch-{epoch:04d}.pt")
+        if epoch_done or asked or time.monotonic() - saved_at > machine.checkpoint_seconds:
+            save(t, run)
+            saved_at = time.monotonic()
+            recorder.restart_clock()
+        if asked:
+            raise Stopped(t.step, asked[0])
+
+
+def save(t: Training, run: RunDirectory, name: str = "last.pt") -> None:
+    """Write a checkpoint and the encoder; refuses to save a training whose loss has left the finite numbers."""
+    refuse_bad_loss(t)
+    state = t.state()
+    write_atomically(run.checkpoint.with_name(name), lambda file: torch.save(state, file))
+    save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step)
+
+
+def refuse_bad_loss(t: Training) -> None:
+    """Raise MocoError if the loss of any step so far was not finite."""
+    bad = t.bad_step()
+    if bad is not None:
+        raise MocoError(
+            f"the loss is not a finite number since step {bad} (noticed at step {t.step}); the last checkpoint is from "
+            "before that. Lower --optim.lr, or use --machine.precision fp32"
+        )
+
+
+class SkipBudget:
+    """Unreadable files: listed with their reason, and no more of them than the machine allows."""
+
+    def __init__(self, run: RunDirectory, names: Callable[[int], str], images: int, most: float) -> None:
+        self._path = run.skipped
+        self._names = names
+        self._images = images
+        self._most = most
+        self._found: Skipped = {}
+
+    def add(self, skipped: Skipped) -> None:
+        """Note unreadable files; raises MocoError where they exceed the budget."""
+        new = {i: reason for i, reason in skipped.items() if i not in self._found}
+        if not new:
+            return
+        self._found |= new
+        lines = [f"{self._names(i)}\t{reason}\n" for i, reason in sorted(self._found.items())]
+        write_atomically(self._path, lambda file: file.write("".join(lines).encode()))
+        if len(self._found) > self._most * self._images:
+            first = min(self._found)
+            raise MocoError(
+                f"{len(self._found)} of {self._images} images cannot be read ({self._names(first)}: "
+                f"{self._found[first]}; all are listed in {self._path}). That is more than {self._most:.1%}; "
+                "remove or repair them, or allow more with --machine.max-skipped"
+            )
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+class _Recorder:
+    """Rows of the log, with the clock they need."""
+
+    def __init__(self, t: Training, plan: Plan, log: Log, show: Show) -> None:
+        self._t, self._plan, self._log, self._show = t, plan, log, show
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Leave out of the rates what was not training."""
+        self._since, self._since_step, self._waited = time.monotonic(), self._t.step, 0.0
+
+    def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The same batches, counting the time spent waiting for them."""
+        while True:
+            start = time.monotonic()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self._waited += time.monotonic() - start
+            yield batch
+
+    def training_row(self, values: dict[str, torch.Tensor]) -> None:
+        """A row about the last step; here, and only here, the host waits for the device."""
+        t, plan = self._t, self._plan
+        numbers = {name: float(value) for name, value in values.items()}
+        refuse_bad_loss(t)
+        seconds, steps = time.monotonic() - self._since, t.step - self._since_step
+        row: Row = {
+            "step": t.step,
+            "epoch": plan.epoch(t.step - 1) + 1,
+            **numbers,
+            "chance": chance(t.recipe),
+            "filled": t.dictionary.filled(t.step * plan.batch * (2 if t.recipe.loss.symmetric else 1)),
+            "lr": t.optimizer.param_groups[0]["lr"],
+            "m": getattr(t.recipe.keys, "m", None),
+            "images_per_second": steps * plan.batch / max(seconds, 1e-9),
+            "data_wait": self._waited / max(seconds, 1e-9),
+            "memory_gib": _memory_gib(t.placement.device),
+        }
+        self._write(row, seconds * (plan.steps - t.step) / max(steps, 1))
+        self.restart_clock()
+
+    def measure(self, watch: Sequence[Watch]) -> None:
+        """Rows of what watches the encoder."""
+        for one in watch:
+            values = one(self._t.model.query_encoder)
+            self._write({"step": self._t.step, "epoch": self._t.step // self._plan.steps_per_epoch, **values}, None)
+        self.restart_clock()
+
+    def _write(self, row: Row, seconds_left: float | None) -> None:
+        health = judge([*self._log.rows, row], self._t.recipe)
+        row |= {"health": health.sentence, "level": health.level} if "loss" in row else {}
+        self._log.add(row)
+        self._show.row(row, self._t.step, self._plan.steps, seconds_left)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM, to stop between two steps; a second Ctrl-C stops at once."""
+    asked: list[int] = []
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        if asked and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.append(signum)
+
+    try:
+        old = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: signals are somebody else's
+        yield asked
+        return
+    try:
+        yield asked
+    finally:
+        for s, handler in old.items():
+            signal.signal(s, handler)
+
+
+def _memory_gib(device: torch.device) -> float:
+    """Most memory taken so far: of the GPU, or of this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

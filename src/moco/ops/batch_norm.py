@@ -1,0 +1,79 @@
+"""BatchNorm over groups of images: what "batch 256 on 8 GPUs" means, on any number of devices.
+
+The papers' BatchNorm runs on each of 8 GPUs over its 32 images. A `GroupBatchNorm` of 32 does the same arithmetic on
+one device: consecutive images share their statistics, group by group. The running statistics follow the mean of the
+groups' statistics (v1, section 3.3; the official single-GPU demo does the same).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from moco.errors import MocoError
+
+
+class GroupBatchNorm(nn.Module):
+    """BatchNorm of N x C or N x C x H x W in training mode over groups of `group` images; in eval mode, plain.
+
+    Parameters and buffers are those of `nn.BatchNorm1d/2d`, with the same names. Raises MocoError where the batch
+    does not divide into groups.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, norm: nn.modules.batchnorm._BatchNorm, group: int) -> None:
+        super().__init__()
+        assert norm.affine
+        assert norm.track_running_stats
+        assert norm.momentum is not None
+        self.group = group
+        self.eps = norm.eps
+        self.momentum = norm.momentum
+        self.weight = norm.weight
+        self.bias = norm.bias
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, getattr(norm, name))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x, normalised."""
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        if len(x) % self.group:
+            raise MocoError(f"a batch of {len(x)} images does not divide into BatchNorm groups of {self.group}")
+        groups = torch.split(x, self.group)
+        normed = [torch.native_batch_norm(g, self.weight, self.bias, None, None, True, 0.0, self.eps) for g in groups]
+        parts, means, rstds = zip(*normed, strict=True)
+        self._track_(torch.stack(means), torch.stack(rstds), values=x[: self.group].numel() // x.shape[1])
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    @torch.no_grad()
+    def _track_(self, mean: Tensor, rstd: Tensor, values: int) -> None:
+        """Move the running statistics towards the mean over groups of mean and unbiased variance."""
+        variance = (rstd.float().pow(-2) - self.eps).mean(dim=0) * (values / max(values - 1, 1))
+        self.running_mean.lerp_(mean.float().mean(dim=0), self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+        self.num_batches_tracked += 1
+
+    def extra_repr(self) -> str:
+        """For printing."""
+        return f"{len(self.weight)}, group={self.group}"
+
+
+def group_batch_norm(module: nn.Module, group: int) -> nn.Module:
+    """The module with each BatchNorm replaced by one over groups of `group` images; parameters are kept."""
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return GroupBatchNorm(module, group)
+    for name, child in module.named_children():
+        setattr(module, name, group_batch_norm(child, group))
+    return module
+
+
+def group_batch_norm_plain(x: Tensor, norm: nn.modules.batchnorm._BatchNorm, group: int) -> Tensor:
+    """What `GroupBatchNorm` computes in training mode, written as one call of BatchNorm for each group."""
+    return torch.cat(
+        [F.batch_norm(c, None, None, norm.weight, norm.bias, True, 0.0, norm.eps) for c in torch.split(x, group)]
+    )

@@ -1,0 +1,34 @@
+"""Scores of features that need no labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def effective_rank(features: Tensor) -> Tensor:
+    """exp of the entropy of the singular values' shares (RankMe, arXiv:2210.02885, equation 1); N x D, at most min(N, D).
+
+    1: all features on one line, a collapse. The features are taken as they are, not centred.
+    """
+    values = torch.linalg.svdvals(features.float())
+    share = values / values.sum().clamp_min(1e-12) + 1e-7
+    return torch.exp(-(share * share.log()).sum())
+
+
+def alignment(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared distance of two views of the same image, unit vectors N x C (arXiv:2005.10242); 0: views agree."""
+    return (a - b).square().sum(dim=1).mean()
+
+
+def uniformity(z: Tensor) -> Tensor:
+    """log of the mean of exp(-2 |x - y|^2) over pairs, unit vectors N x C (arXiv:2005.10242); lower is more spread out.
+
+    0: all in one point; -3.9 for vectors spread evenly in 128 dimensions.
+    """
+    return torch.pdist(z.float()).square().mul(-2).exp().mean().log()
+
+
+def spread(z: Tensor) -> Tensor:
+    """Mean standard deviation of the coordinates of unit vectors N x C, times sqrt(C): 0 collapsed, 1 evenly spread."""
+    return z.std(dim=0, correction=0).mean() * z.shape[1] ** 0.5

@@ -1,0 +1,104 @@
+"""Recipes by name. Each is the one it builds on, with the difference spelt out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from moco.recipe.parts import (
+    KNN,
+    LARS,
+    SGD,
+    Bank,
+    Batch,
+    Cosine,
+    Encoder,
+    EndToEnd,
+    InfoNCE,
+    Momentum,
+    Normalize,
+    Queue,
+    Recipe,
+    Steps,
+    Stored,
+)
+from moco.recipe.views import CIFAR, SIMCLR, V1, V2
+
+
+def v1() -> Recipe:
+    """MoCo v1 (arXiv:1911.05722) on ImageNet: linear head, temperature 0.07, steps at epochs 120 and 160."""
+    return Recipe(
+        name="v1",
+        query_view=V1,
+        encoder=Encoder(),
+        keys=Momentum(),
+        dictionary=Queue(),
+        loss=InfoNCE(),
+        optim=SGD(),
+        schedule=Steps(),
+        knn=KNN(temperature=0.07),
+    )
+
+
+def v2() -> Recipe:
+    """MoCo v2 (arXiv:2003.04297): v1 with an MLP head, blur, temperature 0.2 and a cosine per epoch."""
+    return replace(
+        v1(),
+        name="v2",
+        query_view=V2,
+        encoder=Encoder(head_layers=2),
+        loss=InfoNCE(temperature=0.2),
+        schedule=Cosine(),
+    )
+
+
+def cifar() -> Recipe:
+    """The official CIFAR-10 demo: ResNet-18 with a small stem, K 4096, m 0.99, groups of 64, 200 epochs."""
+    return Recipe(
+        name="cifar",
+        query_view=CIFAR,
+        normalize=Normalize(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
+        encoder=Encoder(backbone="resnet18", stem="small", norm_group=64),
+        keys=Momentum(m=0.99),
+        dictionary=Queue(size=4096),
+        loss=InfoNCE(temperature=0.1),
+        optim=SGD(lr=0.06, weight_decay=5e-4),
+        schedule=Cosine(first_epoch=1),
+        image_size=32,
+        batch=512,
+    )
+
+
+def end_to_end() -> Recipe:
+    """v1 with keys from the batch and gradients through both views (v1, figure 2a; K is the batch)."""
+    return replace(v1(), name="end-to-end", keys=EndToEnd(), dictionary=Batch())
+
+
+def memory_bank() -> Recipe:
+    """v1 with one stored representation per image (v1, figure 2b; InstDisc, arXiv:1805.01978)."""
+    return replace(v1(), name="memory-bank", keys=Stored(), dictionary=Bank())
+
+
+def simclr() -> Recipe:
+    """SimCLR (arXiv:2002.05709), the outside baseline of the v2 paper: NT-Xent, MLP head with BatchNorm, LARS."""
+    return replace(
+        v2(),
+        name="simclr",
+        query_view=SIMCLR,
+        encoder=Encoder(head_layers=2, head_norm=True, norm_group=None),
+        keys=EndToEnd(shuffle=False),
+        dictionary=Batch(contrast="both-views"),
+        loss=InfoNCE(temperature=0.1, symmetric=True, halves="mean"),
+        optim=LARS(lr=0.3),
+        schedule=Cosine(per="step", warmup_epochs=10),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "v1": v1,
+    "v2": v2,
+    "cifar": cifar,
+    "end-to-end": end_to_end,
+    "memory-bank": memory_bank,
+    "simclr": simclr,
+}

@@ -1,0 +1,67 @@
+"""Sets of views by name: which changes to an image leave what it shows the same (`--views NAME`).
+
+A view must remove what does not matter and keep what does: a nuisance that the views keep becomes the feature,
+and a difference that the views remove is never learnt.
+"""
+
+from __future__ import annotations
+
+from moco.errors import MocoError
+from moco.recipe.parts import Blur, Jitter, View
+
+V1 = View(
+    jitter=Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, p=1.0),
+    blur=Blur(p=0.0),
+    order=("gray", "jitter", "blur", "solarize"),
+)
+"""MoCo v1, as released: gray before jitter, jitter always, no blur (facts of the code, not of the paper's text)."""
+
+V2 = View()
+"""MoCo v2, "aug+": jitter with probability 0.8 and hue 0.1, then gray, then blur with probability 0.5."""
+
+CIFAR = View(scale=(0.08, 1.0), blur=Blur(p=0.0))
+"""The official CIFAR-10 demo."""
+
+SIMCLR = View(scale=(0.08, 1.0), jitter=Jitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2))
+"""SimCLR (arXiv:2002.05709, appendix A), strength 1."""
+
+DOCUMENTS = View(
+    scale=(0.4, 1.0),
+    flip=0.0,
+    jitter=Jitter(saturation=0.0, hue=0.0),
+    gray=0.0,
+    blur=Blur(p=0.0),
+)
+"""Writing, digits, forms: never mirrored, colour carries nothing; place, size and ink vary."""
+
+MICROSCOPY = View(
+    flip_vertical=0.5,
+    turn=0.75,
+    jitter=Jitter(brightness=0.3, contrast=0.3, saturation=0.2, hue=0.05),
+    gray=0.1,
+    blur=Blur(sigma=(0.1, 1.0), p=0.3),
+)
+"""Slides and cells: no up or down, stain varies a little between slides, sharpness means something."""
+
+SATELLITE = View(
+    flip_vertical=0.5,
+    turn=0.75,
+    jitter=Jitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.05),
+    gray=0.1,
+    blur=Blur(sigma=(0.1, 1.0), p=0.3),
+)
+"""Seen from above: no up or down, light and haze vary, hue tells land cover apart."""
+
+VIEWS: dict[str, View] = {
+    "photos": V2,
+    "documents": DOCUMENTS,
+    "microscopy": MICROSCOPY,
+    "satellite": SATELLITE,
+}
+
+
+def named_views(name: str) -> View:
+    """The set of views called `name`; raises MocoError with the names there are."""
+    if name not in VIEWS:
+        raise MocoError(f"--views {name}: there is no such set; choose from {', '.join(VIEWS)}")
+    return VIEWS[name]

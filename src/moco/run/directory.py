@@ -1,0 +1,174 @@
+"""The run directory: made, checked against what is asked for now, locked, and found again."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+import torchvision
+
+from moco.errors import MocoError
+from moco.machine import Machine
+from moco.recipe import Recipe, flatten, from_json, to_json
+from moco.run.atomic import no_space_is_told, write_text
+from moco.version import VERSION
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """Which images a run is trained on: enough to notice that they have changed."""
+
+    data: str
+    images: int
+    fingerprint: str
+
+
+class RunDirectory:
+    """The files of one run, by name; holds a lock while open for writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        """Everything needed to go on."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def encoder(self) -> Path:
+        """The query encoder with its recipe and preprocessing."""
+        return self.path / "encoder.pt"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object a line."""
+        return self.path / "log.jsonl"
+
+    @property
+    def skipped(self) -> Path:
+        """Files that could not be read, and why."""
+        return self.path / "skipped.txt"
+
+    @property
+    def evaluations(self) -> Path:
+        """A folder with one JSON file for each evaluation."""
+        return self.path / "evaluations"
+
+    @property
+    def report(self) -> Path:
+        """The page about the run."""
+        return self.path / "report.html"
+
+    def recipe(self) -> Recipe:
+        """The recipe this run was started with."""
+        return from_json((self.path / "recipe.json").read_text())
+
+    def read(self, name: str) -> dict[str, Any]:
+        """One of the JSON files; empty where it is not there."""
+        path = self.path / name
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Replace one of the JSON files."""
+        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+
+    def lock(self) -> None:
+        """Refuse a second writer; the lock goes with the process, however it ends."""
+        with no_space_is_told(self.path):
+            file = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise MocoError(
+                f"{self.path} is in use by another process; wait for it, or give this run another --out"
+            ) from None
+        self._lock = file
+
+    def unlock(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def find_run(path: Path) -> RunDirectory:
+    """The run at `path`; raises MocoError where there is none."""
+    if not (path / "recipe.json").exists():
+        raise MocoError(f"{path} is not a run directory (it has no recipe.json); name the folder given as --out")
+    return RunDirectory(path)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a run was started at `path`."""
+    return (path / "recipe.json").exists()
+
+
+def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) -> RunDirectory:
+    """Make the run directory, or open the one that is there if it is of the same recipe and data; lock it.
+
+    Raises MocoError where the folder belongs to something else, another recipe, other data or another process.
+    """
+    run = RunDirectory(path)
+    if path.exists() and not path.is_dir():
+        raise MocoError(f"--out {path} is a file; name a folder")
+    if path.exists() and not is_run(path) and any(p.name not in (".lock", "skipped.txt") for p in path.iterdir()):
+        raise MocoError(f"--out {path} holds other files; name a new folder")
+    with no_space_is_told(path):
+        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    run.lock()
+    if is_run(path) and run.checkpoint.exists():
+        _refuse_another_recipe(run, recipe)
+        _refuse_other_data(run, data)
+    else:
+        run.write("data.json", dataclasses.asdict(data))
+        run.write("environment.json", _environment(recipe))
+        run.write("machine.json", dataclasses.asdict(machine))
+        write_text(path / "recipe.json", to_json(recipe) + "\n")
+    return run
+
+
+def _refuse_another_recipe(run: RunDirectory, recipe: Recipe) -> None:
+    old, new = flatten(run.recipe()), flatten(recipe)
+    different = [
+        f"{name} was {old.get(name, 'not there')}, now {new.get(name, 'not there')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name, old) != new.get(name, new)
+    ]
+    if different:
+        raise MocoError(
+            f"{run.path} was started with another recipe: {'; '.join(different[:5])}"
+            f"{f' and {len(different) - 5} more' if len(different) > 5 else ''}. "
+            "Repeat the first command to continue, or name another --out"
+        )
+
+
+def _refuse_other_data(run: RunDirectory, data: DataRecord) -> None:
+    old = run.read("data.json")
+    if old and old["fingerprint"] != data.fingerprint:
+        raise MocoError(
+            f"{run.path} was started on {old['images']:,} images of {old['data']}; {data.data} now has "
+            f"{data.images:,}, or others. A run goes on only with the same images; name another --out"
+        )
+
+
+def _environment(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "moco": VERSION,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "platform": platform.platform(),
+        "command": sys.argv,
+        "seed": recipe.seed,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }

@@ -1,0 +1,55 @@
+"""log.jsonl: one JSON object a line. Training rows have `step`, `epoch` and `loss`; others have `epoch` and scores."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from moco.run.atomic import no_space_is_told, write_text
+
+Row = dict[str, Any]
+
+
+def read_log(path: Path) -> list[Row]:
+    """The rows of a log; a last line that a crash cut short is left out."""
+    rows: list[Row] = []
+    if not path.exists():
+        return rows
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class Log:
+    """The log of a run, in JSON lines and as TensorBoard events."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Go on from `step`: rows of later steps, which a crash undid, are dropped."""
+        self.path = folder / "log.jsonl"
+        self.rows = [row for row in read_log(self.path) if row["step"] <= step]
+        if self.path.exists():
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        from torch.utils.tensorboard import SummaryWriter  # takes a second: only where a run is written
+
+        with no_space_is_told(folder):
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if self.rows else None)
+
+    def add(self, row: Row) -> None:
+        """Append a row; a number that is not finite becomes null."""
+        row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        self.rows.append(row)
+        with no_space_is_told(self.path):
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            for name, value in row.items():
+                if isinstance(value, int | float) and name not in ("step", "epoch"):
+                    self._board.add_scalar(name, value, row["step"])
+
+    def close(self) -> None:
+        """Write what TensorBoard still holds."""
+        self._board.close()

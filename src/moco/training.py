@@ -1,0 +1,115 @@
+"""One training: its parts, its state, and the step in the order of the paper's Algorithm 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from moco.data.loader import Batch
+from moco.device import Placement
+from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
+from moco.model import Contrastive
+from moco.ops.info_nce import Loss, info_nce
+from moco.optim import build_optimizer, learning_rate, set_learning_rate_
+from moco.recipe import Recipe
+from moco.views import Views
+
+_NEVER = torch.iinfo(torch.int64).max
+
+
+@dataclass
+class Training:
+    """Everything a step reads and changes. What is not in `state` is a function of the recipe and the step."""
+
+    recipe: Recipe
+    placement: Placement
+    steps_per_epoch: int
+    views: Views
+    model: Contrastive
+    dictionary: KeyQueue | BatchKeys | MemoryBank
+    optimizer: torch.optim.Optimizer
+    first_bad: Tensor
+    """The first step whose loss was not finite, kept on the device so that no step waits for it."""
+    step: int = 0
+
+    def state(self) -> dict[str, Any]:
+        """All that changes from step to step."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "dictionary": self.dictionary.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state, bit for bit."""
+        self.step = int(state["step"])
+        self.model.load_state_dict(state["model"])
+        self.dictionary.load_state_dict(state["dictionary"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the coming step."""
+        return learning_rate(self.recipe, self.step, self.steps_per_epoch)
+
+    def bad_step(self) -> int | None:
+        """The first step with a loss that was not finite; waits for the device."""
+        step = int(self.first_bad)
+        return None if step == _NEVER else step
+
+
+def build_training(recipe: Recipe, images: int, placement: Placement) -> Training:
+    """A training at step 0: all weights and keys are functions of the recipe's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = Contrastive(recipe)
+    dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1))
+    placement.put(model)
+    dictionary.to(placement.device)
+    return Training(
+        recipe=recipe,
+        placement=placement,
+        steps_per_epoch=images // recipe.batch,
+        views=Views(recipe),
+        model=model.train(),
+        dictionary=dictionary,
+        optimizer=build_optimizer(recipe.optim, model),
+        first_bad=torch.tensor(_NEVER, device=placement.device),
+    )
+
+
+def train_step(t: Training, batch: Batch) -> Loss:
+    """One step of momentum contrast, in the order of the paper's Algorithm 1. Nothing in it waits for the device."""
+    recipe, index = t.recipe, torch.from_numpy(batch.index).to(t.placement.device)
+    x_q, x_k = _views(t, batch)
+    with t.placement.autocast():
+        pairs = list(t.model.pairs(x_q, x_k, t.step))  # (q, k); both ways round if symmetric
+    halves = [info_nce(q, t.dictionary.look_up(q, k, index, t.step), recipe.loss.temperature) for q, k in pairs]
+    mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
+    loss = mean.loss * len(halves) if recipe.loss.halves == "sum" else mean.loss
+
+    set_learning_rate_(t.optimizer, t.lr)
+    t.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    t.optimizer.step()
+
+    t.model.momentum_update()  # equation 2
+    for q, k in pairs:  # enqueue last: no key is ever its own negative
+        t.dictionary.update(q, k, index)
+    t.step += 1
+    t.first_bad = torch.where(torch.isfinite(mean.loss.detach()), t.first_bad, t.first_bad.clamp_max(t.step))
+    return Loss(mean.loss.detach(), *mean[1:])
+
+
+def _views(t: Training, batch: Batch) -> tuple[Tensor, Tensor]:
+    pixels = batch.pixels.to(t.placement.device, non_blocking=True)
+    if batch.sizes is None:
+        x_q, x_k = t.views.finish(pixels, batch.index, batch.epoch)
+    else:
+        x_q, x_k = t.views(pixels, batch.sizes, batch.index, batch.epoch)
+    fmt = t.placement.memory_format
+    return x_q.contiguous(memory_format=fmt), x_k.contiguous(memory_format=fmt)
