@@ -75,6 +75,15 @@ def test_a_clean_set_is_said_to_be_clean(tmp_path: Path) -> None:
     assert "every image can be read" in lines
 
 
+def test_a_train_and_test_folder_are_parts_and_not_classes(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        (tmp_path / part / "cat").mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / part / "cat" / "1.png")
+    lines = check(Folder(tmp_path)).lines()
+    assert "parts: test 1, train 1" in lines
+    assert "all are 9 x 9 pixels (width x height)" in lines
+
+
 def test_long_lists_are_cut_with_how_many_more_there_are(tmp_path: Path) -> None:
     for i in range(30):
         (tmp_path / f"{i:02d}.jpg").write_bytes(b"")

@@ -38,7 +38,7 @@ def test_epochs_and_seeds_differ() -> None:
 
 @pytest.mark.parametrize("n", [5, 10, 37])
 def test_each_image_lands_at_each_position_equally_often(n: int) -> None:
-    epochs = 3000
+    epochs = 1500
     counts = np.zeros((n, n))
     for epoch in range(epochs):
         counts[np.arange(n), order(n, 1, epoch, np.arange(n))] += 1

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_sample_image
-from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
+from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional
 
-from moco.ops.crop import crop_boxes, crop_resize, crop_resize_plain, resize_centre, turn
+from moco.ops.crop import crop_boxes, crop_resize, crop_resize_plain, turn
 
 SCALE, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
 PHOTO = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)  # 3 x 427 x 640
@@ -106,17 +106,6 @@ def test_nothing_outside_the_box_is_read():
     other = torch.full((1, 3, 30, 40), 255, dtype=torch.uint8)
     other[..., 3:13, 4:16] = 7
     assert (crop_resize(other, boxes, 20) - 7 / 255).abs().max() < 1e-6
-
-
-def test_resize_centre_equals_resize_then_central_crop():
-    pixels = torch.zeros(3, 3, 150, 171, dtype=torch.uint8)
-    sizes = np.array([[150, 101], [67, 171], [80, 80]])
-    expected = []
-    for i, (height, width) in enumerate(sizes):
-        pixels[i, :, :height, :width] = PHOTO[:, 100 : 100 + height, 200 : 200 + width]
-        image = pixels[i, :, :height, :width].float() / 255
-        expected.append(CenterCrop(64)(Resize(73, antialias=True)(image)))
-    assert (resize_centre(pixels, sizes, 73, 64) - torch.stack(expected)).abs().max() < 5e-6
 
 
 def test_turns_are_quarter_turns_to_the_left():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 from dataclasses import fields, replace
 
 import numpy as np
@@ -11,14 +10,13 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from torchvision.transforms import CenterCrop, Resize
 from torchvision.transforms.v2 import functional
 
 from moco.errors import MocoError
 from moco.recipe import Blur, Jitter, View, cifar, v1, v2
 from moco.recipe.parts import Normalize
 from moco.recipe.views import CIFAR, MICROSCOPY, SIMCLR, V1, V2
-from moco.views import Photometry, Views, apply, draw, evaluation_preprocess, finish
+from moco.views import Photometry, Views, apply, draw, finish
 
 PHOTO = load_sample_image("china.jpg")  # 427 x 640 x 3
 PLAIN = Normalize(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -282,44 +280,9 @@ def test_query_and_key_are_drawn_by_their_own_views():
     assert not torch.equal(x_q[:, 0], x_q[:, 2])
 
 
-@pytest.mark.parametrize("size", [32, 64, 224])
-def test_evaluation_is_resize_and_central_crop(size):
-    preprocess = evaluation_preprocess(replace(v2(), image_size=size))
-    image = Image.fromarray(PHOTO)
-    short = {32: 32, 64: 73, 224: 256}[size]
-    theirs = functional.pil_to_tensor(CenterCrop(size)(Resize(short)(image))).float() / 255
-    theirs = functional.normalize(theirs, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    for given in (image, PHOTO, image.convert("RGBA")):
-        assert torch.allclose(preprocess(given), theirs, atol=1e-6)
-    assert pickle.loads(pickle.dumps(preprocess)) == preprocess
-
-
-def test_evaluation_of_a_batch_equals_that_of_its_images():
-    preprocess = evaluation_preprocess(replace(v2(), image_size=64, normalize=PLAIN))
-    pixels, sizes = batch(20, 150, 130)
-    alone = [
-        preprocess(np.ascontiguousarray(p[:, :h, :w].permute(1, 2, 0).numpy()))
-        for p, (h, w) in zip(pixels, sizes, strict=True)
-    ]
-    assert (preprocess.batch(pixels, sizes) - torch.stack(alone)).abs().max() < 2 / 255
-
-
-def test_small_images_of_the_right_size_are_only_normalised():
-    preprocess = evaluation_preprocess(cifar())
-    image = PHOTO[100:132, 100:132]
-    expected = functional.normalize(
-        torch.from_numpy(image.copy()).permute(2, 0, 1) / 255, [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
-    )
-    assert torch.allclose(preprocess(image), expected, atol=1e-6)
-    together = preprocess.batch(torch.from_numpy(image.copy()).permute(2, 0, 1)[None], np.array([[32, 32]]))
-    assert torch.allclose(together[0], expected, atol=1e-6)
-
-
 def test_images_of_another_shape_are_refused():
     with pytest.raises(MocoError, match="32 x 32 and type uint8"):
         Views(cifar()).cut(np.zeros((32, 32), dtype=np.uint8), 0, 0)
-    with pytest.raises(MocoError, match="float64"):
-        evaluation_preprocess(cifar())(np.zeros((32, 32, 3)))
 
 
 def test_photometry_is_drawn_without_the_size_of_the_image():

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. The only file that knows it; nothing heavy is imported before a command runs."""
+"""The command line: parse, call, print. Only this file knows it; nothing heavy is imported before a command runs."""
 
 from __future__ import annotations
 
@@ -87,11 +87,10 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments[0] in ("-V", "--version"):
         print(f"moco {VERSION}")  # noqa: T201
         return
-    command = COMMANDS.get(arguments[0])
-    if command is None:
+    if arguments[0] not in COMMANDS:
         _fail(f"there is no command {arguments[0]!r}; the commands are {', '.join(COMMANDS)}", 2)
     try:
-        command(arguments[1:])
+        COMMANDS[arguments[0]](arguments[1:])
     except MocoError as error:
         _fail(str(error), 1)
     except BrokenPipeError:
@@ -173,7 +172,8 @@ def _check(arguments: list[str]) -> None:
 
     tell = Terminal()
     source = open_source(asked.data)
-    for line in check(source, tell.reading("reading images", len(source))).lines():
+    reading = tell.reading("reading images", len(source))
+    for line in check(source, reading).lines():
         tell.note(line)
 
 

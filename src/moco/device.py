@@ -33,7 +33,7 @@ class Placement:
 
     def put(self, module: nn.Module) -> nn.Module:
         """The module on the device, in the memory format."""
-        return module.to(device=self.device, memory_format=self.memory_format)
+        return module.to(self.device).to(memory_format=self.memory_format)
 
 
 def place(machine: Machine) -> Placement:
@@ -66,7 +66,7 @@ def _rate(device: torch.device, bf16: bool) -> float:
     fmt = torch.channels_last if bf16 else torch.contiguous_format
     with torch.random.fork_rng(devices=[]):
         net = nn.Sequential(*(nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64)) for _ in range(2)))
-        net = net.to(device=device, memory_format=fmt)
+        net = net.to(device).to(memory_format=fmt)
         x = torch.randn(32, 64, 16, 16, device=device).contiguous(memory_format=fmt)
 
     def step() -> Tensor:

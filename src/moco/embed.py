@@ -28,7 +28,7 @@ class Prepared:
     def __init__(self, source: Source, centre: Centre, workers: int = 0) -> None:
         self.source = source
         self.centre = centre
-        self.workers = workers if len(source) >= 2000 else 0
+        self.workers = workers if len(source) >= 2000 and not _in_memory(source) else 0
         self.skipped: Skipped = {}
         self._kept: Tensor | None = None
         self._index: list[int] = []
@@ -64,6 +64,14 @@ class Prepared:
     def pixels(self) -> NDArray[np.float32]:
         """The images themselves as features: N x (3 S S), in [0, 1]."""
         return np.concatenate([b.flatten(1).numpy().astype(np.float32) / 255 for b in self.batches(1024)])
+
+
+def _in_memory(source: Source) -> bool:
+    """Whether the source hands out pixels: then worker processes would only copy them."""
+    try:
+        return not isinstance(source.raw(0), bytes)
+    except Unreadable:
+        return False
 
 
 class _Centred(Dataset[tuple[int, Tensor | str]]):

@@ -219,8 +219,9 @@ class _Recorder:
         self.restart_clock()
 
     def _write(self, row: Row, seconds_left: float | None) -> None:
-        health = judge([*self._log.rows, row], self._t.recipe)
-        row |= {"health": health.sentence, "level": health.level} if "loss" in row else {}
+        if "loss" in row:
+            health = judge([*self._log.recent(), row], self._t.recipe)
+            row |= {"health": health.sentence, "level": health.level}
         self._log.add(row)
         self._show.row(row, self._t.step, self._plan.steps, seconds_left)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from moco.data.decode import image_pixels
+from moco.errors import MocoError
 from moco.recipe import Normalize
 
 
@@ -18,8 +19,8 @@ from moco.recipe import Normalize
 class Preprocess:
     """An image to the `size` x `size` tensor that belongs to an encoder.
 
-    From 64 px on, the shorter side is resized to 256/224 of the square, as in the papers; below, to the square itself, so
-    that images of the right size (CIFAR-10) are only normalised.
+    From 64 px on, the shorter side is resized to 256/224 of the square, as in the papers; below, to the square itself,
+    so that images of the right size (CIFAR-10) are only normalised.
     """
 
     size: int
@@ -32,6 +33,8 @@ class Preprocess:
 
     def centre(self, image: NDArray[np.uint8]) -> Tensor:
         """uint8, 3 x S x S, of an H x W x 3 image: resized by PIL, as in the official pipeline, and cut out."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise MocoError(f"an image must be H x W x 3 uint8, not {image.shape} of {image.dtype}")
         height, width = image.shape[:2]
         short = round(self.size * 256 / 224) if self.size >= 64 else self.size
         if height <= width:

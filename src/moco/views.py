@@ -1,4 +1,4 @@
-"""Two views of every image, and the one view that evaluation uses.
+"""Two views of every image.
 
 Drawing and working are kept apart. What happens to an image is drawn on the host, as a function of (seed, epoch, image
 index, view number), so the same image in the same epoch gets the same two views in any batch, process or device.
@@ -25,8 +25,8 @@ from torch import Tensor
 from moco.errors import MocoError
 from moco.ops.blur import blur, blur_radius
 from moco.ops.colour import grayscale, jitter, solarize
-from moco.ops.crop import beside, central_start, crop_boxes, crop_resize, resize_centre, resized_sizes, turn
-from moco.ops.draw import Integers, counter, stream, uniform
+from moco.ops.crop import beside, crop_boxes, crop_resize, turn
+from moco.ops.draw import counter, stream, uniform
 from moco.recipe.parts import Normalize, Recipe, View
 
 Floats = NDArray[np.float64]
@@ -192,50 +192,6 @@ class Views:
         return x_q, x_k
 
 
-@dataclass(frozen=True)
-class Preprocess:
-    """What an encoder sees of an image when it is evaluated: resized, central square, normalised.
-
-    From 64 px on the shorter side is resized to 256/224 of the square, as in the papers; below, the square is the whole
-    shorter side, so that images of the right size (CIFAR-10) are only normalised.
-    """
-
-    size: int
-    normalize: Normalize
-
-    @property
-    def short(self) -> int:
-        """The shorter side of an image before its central square is taken."""
-        return round(self.size * 256 / 224) if self.size >= 64 else self.size
-
-    def __call__(self, image: PIL.Image.Image | NDArray[np.uint8]) -> Tensor:
-        """float32 3 x S x S of one image, resized by PIL as in the official pipeline."""
-        if not isinstance(image, PIL.Image.Image):
-            _check_image(image)
-            image = PIL.Image.fromarray(image)
-        height, width = resized_sizes(np.array([[image.height, image.width]]), self.short)[0].tolist()
-        left, top = central_start(np.array([width, height]), self.size).tolist()
-        resized = image.convert("RGB").resize((width, height), PIL.Image.Resampling.BILINEAR)
-        pixels = np.array(resized.crop((left, top, left + self.size, top + self.size)))
-        x = torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
-        return _normalize_into(torch.empty(3, self.size, self.size), x, self.normalize)
-
-    @torch.no_grad()
-    def batch(self, pixels: Tensor, sizes: Integer) -> Tensor:
-        """float32 N x 3 x S x S of images uint8 N x 3 x H x W, padded at the bottom and right, of `sizes` (N x 2)."""
-        out = _empty(pixels, self.size, torch.contiguous_format)
-        with torch.autocast(pixels.device.type, enabled=False):
-            for part in _parts(pixels, max(pixels.shape[1:].numel(), 3 * self.size * self.size)):
-                x = resize_centre(pixels[part], sizes[part], self.short, self.size)
-                _normalize_into(out[part], x, self.normalize)
-        return out
-
-
-def evaluation_preprocess(recipe: Recipe) -> Preprocess:
-    """The preprocessing that belongs to the encoder of a recipe."""
-    return Preprocess(recipe.image_size, recipe.normalize)
-
-
 def _key(seed: int, epoch: int | Integer, index: Integer, number: int) -> NDArray[np.uint64]:
     return np.broadcast_to(counter(stream("view"), seed, epoch, index, number), len(index))
 
@@ -245,8 +201,8 @@ def _table(key: NDArray[np.uint64], word: str, rows: int) -> Floats:
     return np.asarray(uniform(key, stream(word), np.arange(rows)[:, None]))
 
 
-def _geometry(view: View, height: Integer, width: Integer, key: Integers) -> Geometry:
-    flip, flip_vertical, turned, quarters = _table(np.asarray(key, np.uint64), "geometry", 4)
+def _geometry(view: View, height: Integer, width: Integer, key: NDArray[np.uint64]) -> Geometry:
+    flip, flip_vertical, turned, quarters = _table(key, "geometry", 4)
     return Geometry(
         boxes=crop_boxes(height, width, view.scale, view.ratio, key),
         flip=flip < view.flip,

@@ -37,7 +37,8 @@ def choose_recipe(
     check(chosen)
     if "batch" in changes and "optim.lr" not in changes:
         tell.note(
-            f"note: --batch {chosen.batch} with the recipe's --optim.lr {chosen.optim.lr}; the papers change the two in proportion"
+            f"note: --batch {chosen.batch} with the recipe's --optim.lr {chosen.optim.lr}; "
+            "the papers change the two in proportion"
         )
     return chosen
 

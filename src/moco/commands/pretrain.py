@@ -93,7 +93,7 @@ def _pretrain(
 
 
 def _place(run: RunDirectory, machine: Machine) -> Placement:
-    """The placement of this run: what was measured when it started holds when it goes on, so that it goes on exactly."""
+    """Where this run computes: what was measured at its start holds when it goes on, so that it goes on exactly."""
     saved = run.read("machine.json")
     if machine.precision == "auto" and run.checkpoint.exists() and saved.get("precision") in ("bf16", "fp32"):
         machine = dataclasses.replace(machine, precision=saved["precision"])

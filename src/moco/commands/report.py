@@ -1,7 +1,63 @@
+"""`moco report`: one page about a run, at any moment of it."""
+
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from moco.data.open import open_source
+from moco.data.source import Source, fingerprint
+from moco.device import place
+from moco.errors import MocoError
+from moco.evaluate.result import read_results
+from moco.machine import Machine
+from moco.preprocess import Preprocess
+from moco.report.page import Pictures, page
+from moco.report.pictures import neighbours, view_rows
+from moco.run.atomic import write_text
+from moco.run.directory import RunDirectory, find_run
+from moco.run.encoder_file import read_encoder
 
-def report(run: Path) -> Path:
-    return run
+
+def report(path: str | os.PathLike[str]) -> Path:
+    """Write `report.html` into the run at `path`, from what is there now; its path. Raises MocoError if it is no run.
+
+    Where the images cannot be opened any more, or there is no encoder yet, the page is made without them and says so.
+    """
+    run = find_run(Path(path))
+    write_text(run.report, page(run, read_results(run), _pictures(run)))
+    return run.report
+
+
+def _pictures(run: RunDirectory) -> Pictures:
+    pictures = Pictures()
+    record = run.read("data.json")
+    if not record:
+        pictures.notes.append("The pictures of images are left out: this run does not say which images it is about.")
+        return pictures
+    try:
+        source = open_source(record["data"])
+        if fingerprint(source) != record["fingerprint"]:
+            pictures.notes.append(
+                f"{record['data']} is no longer what this run was started on ({record['images']:,} images then, "
+                f"{len(source):,} now); the pictures below show what is there now."
+            )
+        pictures.views = view_rows(source, run.recipe())
+    except MocoError as error:
+        pictures.notes.append(f"The pictures of images are left out, because the data cannot be opened: {error}.")
+        return pictures
+    _add_neighbours(pictures, run, source)
+    return pictures
+
+
+def _add_neighbours(pictures: Pictures, run: RunDirectory, source: Source) -> None:
+    if not run.encoder.exists():
+        pictures.notes.append("The nearest neighbours are left out: the encoder is written with the first checkpoint.")
+        return
+    try:
+        encoder, recipe, _ = read_encoder(run.encoder)
+        preprocess = Preprocess(recipe.image_size, recipe.normalize)
+        placement = place(Machine(precision="fp32"))
+        pictures.neighbours = neighbours(source, encoder.backbone, preprocess, placement)
+    except MocoError as error:
+        pictures.notes.append(f"The nearest neighbours are left out: {error}.")

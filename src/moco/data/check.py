@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from moco.data.decode import read
+from moco.data.labelled import JUDGED
 from moco.data.source import Source, Unreadable
 
-Progress = Callable[[int, int], None]
-"""Called with how many images are done, and how many there are."""
+Progress = Callable[[int], object]
+"""Called with how many images are done."""
 
 _AT_ONCE = 64
 """Images to a thread at a time."""
@@ -45,7 +46,7 @@ class Report:
     modes: Counter[str]
     """How many there are of each kind of colour, in Pillow's words."""
     classes: Counter[str]
-    """How many images there are of each class; empty where the layout states none."""
+    """How many images there are of each class (or in train and test); empty where the layout states none."""
     duplicates: list[list[str]]
     """Names of images whose files (or pixels) are the same to the byte, together."""
     unreadable: list[tuple[str, str]]
@@ -58,6 +59,9 @@ class Report:
     def _sizes(self) -> list[str]:
         if not self.sizes:
             return []
+        if len(self.sizes) == 1:
+            ((width, height),) = self.sizes
+            return [f"all are {width} x {height} pixels (width x height)"]
         shorts = sorted((min(size), count) for size, count in self.sizes.items())
         half, seen, median = sum(self.sizes.values()) / 2, 0, 0
         for side, count in shorts:
@@ -65,7 +69,7 @@ class Report:
             if seen >= half:
                 median = side
                 break
-        line = f"shorter side: {shorts[0][0]} to {shorts[-1][0]} pixels, half of the images have {median} or fewer"
+        line = f"shorter side: {shorts[0][0]} to {shorts[-1][0]} pixels, median {median}"
         most = [f"{count:,} of {w} x {h}" for (w, h), count in self.sizes.most_common(5)]
         rest = f" and {len(self.sizes) - 5:,} other sizes" if len(self.sizes) > 5 else ""
         return [line, f"width x height: {', '.join(most)}{rest}"]
@@ -82,6 +86,8 @@ class Report:
         ranked = self.classes.most_common()
         shown = [f"{name} {count:,}" for name, count in ranked[:_SHOWN]]
         rest = f" ... down to {ranked[-1][0]} {ranked[-1][1]:,}" if len(ranked) > _SHOWN else ""
+        if self.classes.keys() <= {"train", *JUDGED}:
+            return [f"parts: {', '.join(shown)}"]
         return [f"classes, by folder or label: {len(ranked):,} ({', '.join(shown)}{rest})"]
 
     def _doubles(self) -> list[str]:
@@ -126,7 +132,7 @@ def check(source: Source, progress: Progress | None = None) -> Report:
                 if (earlier := first.setdefault(seen.digest, i)) != i:
                     copies.setdefault(earlier, [earlier]).append(i)
             if progress is not None:
-                progress(start + len(found), len(source))
+                progress(start + len(found))
 
     duplicates = [[source.name(i) for i in group] for group in copies.values()]
     return Report(source.description, len(source), sizes, modes, classes, duplicates, unreadable)

@@ -82,7 +82,6 @@ class Demo:
 
 def draw(digit: NDArray[np.float64], index: int, drawing: int) -> NDArray[np.uint8]:
     """One drawing (32 x 32) of a digit (8 x 8, ink 0 to 16): half to full size, turned by up to 0.35 rad, anywhere."""
-
     size, angle, across, down = uniform(stream("demo"), index, drawing, np.arange(4)).tolist()
     size, angle = 0.5 + 0.5 * size, 0.35 * (2 * angle - 1)
     room = SIDE * (1 - size) / 2

@@ -117,7 +117,8 @@ class _Steps(Dataset[Batch]):
         step = self.start + item
         if step >= self.plan.steps:
             raise IndexError(item)
-        epoch, index, skipped = self.plan.epoch(step), self.plan.index(step), {}
+        epoch, index = self.plan.epoch(step), self.plan.index(step)
+        skipped: Skipped = {}
         crops = [self.cut(read_or_next(self.source, int(i), skipped), epoch, int(i)) for i in index]
         return Batch(torch.stack(crops), None, index, epoch, skipped)
 

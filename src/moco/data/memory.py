@@ -18,7 +18,7 @@ Skipped = dict[int, str]
 
 
 class Memory:
-    """All images of a source, of any sizes, one behind the other; an unreadable one is replaced by the next readable."""
+    """All images of a source, of any sizes, one behind the other; for an unreadable one stands the next readable."""
 
     def __init__(self, pixels: Tensor, start: NDArray[np.int64], sizes: NDArray[np.int64], stand_in: NDArray[np.int64]):
         self._pixels = pixels

@@ -24,7 +24,7 @@ def order(n: int, seed: int, epoch: int, positions: NDArray[np.int64]) -> NDArra
     assert positions.min() >= 0
     assert positions.max() < n
     half = ((n - 1).bit_length() + 1) // 2
-    keys = [counter(stream("order"), seed, epoch, r) for r in range(_ROUNDS)]
+    keys = counter(stream("order"), seed, epoch, np.arange(_ROUNDS))
 
     image = _feistel(positions.astype(np.uint64).ravel(), half, keys)
     while (outside := np.flatnonzero(image >= np.uint64(n))).size:
@@ -32,7 +32,7 @@ def order(n: int, seed: int, epoch: int, positions: NDArray[np.int64]) -> NDArra
     return image.astype(np.int64).reshape(positions.shape)
 
 
-def _feistel(x: NDArray[np.uint64], half: int, keys: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+def _feistel(x: NDArray[np.uint64], half: int, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Permute numbers of 2 * half bits: each round changes one half by a function of the other."""
     width, mask = np.uint64(half), np.uint64((1 << half) - 1)
     left, right = x >> width, x & mask

@@ -50,6 +50,6 @@ def read_results(run: RunDirectory) -> list[Result]:
     for path in sorted(run.evaluations.glob("*.json")):
         content = run.read(f"evaluations/{path.name}")
         rows = {name: [(mean, spread) for mean, spread in cells] for name, cells in content["rows"].items()}
-        fields = (content[k] for k in ("protocol", "data", "title", "columns"))
-        found.append(Result(*fields, rows, content["settings"], content["seconds"]))
+        kept = {k: content[k] for k in ("protocol", "data", "title", "columns", "settings", "seconds")}
+        found.append(Result(rows=rows, **kept))
     return found

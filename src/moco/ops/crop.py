@@ -5,7 +5,7 @@ filters, in which the crop and the flips are already included. Images of differe
 right; nothing outside the box is ever read into a view.
 
 Values are not rounded to multiples of 1/255 as they are in the official pipeline, which resizes 8-bit images: rounding
-would cost a pass over memory and take information away. The difference is at most 1.5/255 for a crop.
+would cost a pass over memory and take information away. The difference is at most 1/255 for a crop.
 """
 
 from __future__ import annotations
@@ -105,40 +105,6 @@ def crop_resize_plain(
     return torch.stack(views)
 
 
-def resize_centre(pixels: Tensor, sizes: NDArray[np.int64], short: int, size: int) -> Tensor:
-    """Each image resized so that its shorter side is `short`, then its central square: N x 3 x size x size in [0, 1].
-
-    `sizes` (N x 2) are the heights and widths of the images inside the padding of uint8 N x 3 x H x W.
-    """
-    resized = resized_sizes(sizes, short)
-    middle = central_start(resized, size) + size / 2
-    rows, columns = (
-        _triangles(
-            pixels,
-            pixels.shape[2 + axis],
-            size,
-            np.zeros(len(sizes), dtype=np.int64),
-            sizes[:, axis],
-            sizes[:, axis] / resized[:, axis],
-            middle[:, axis],
-        )
-        for axis in (0, 1)
-    )
-    return _both_ways(pixels, rows, columns)
-
-
-def resized_sizes(sizes: NDArray[np.int64], short: int) -> NDArray[np.int64]:
-    """Heights and widths (N x 2) once the shorter side is `short`; the longer is rounded down, as in torchvision."""
-    low, high = sizes.min(1), sizes.max(1)
-    longer = (short * high / low).astype(np.int64)
-    return np.where(sizes == low[:, None], short, longer[:, None])
-
-
-def central_start(length: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Where the central `size` of `length` begins; halves go to the even number, as in torchvision."""
-    return np.rint((length - size) / 2).astype(np.int64)
-
-
 def turn(x: Tensor, quarter: NDArray[np.int64]) -> Tensor:
     """Square views (N x C x S x S), each turned left by 0 to 3 quarter turns."""
     for quarters in (1, 2, 3):
@@ -166,15 +132,14 @@ def _triangles(
     """
     sign = np.ones(len(step)) if flip is None else np.where(flip, -1.0, 1.0)
     numbers = beside(x, np.stack([start, length, step, middle, sign, -1 / np.maximum(step, 1)]).astype(np.float64))
-    start_, length_, step_, middle_, sign_, slope = numbers[:, :, None, None]
+    start_, length_, step_, middle_, sign_, slope = numbers[:, :, None, None].unbind()
 
     from_middle = torch.arange(size, device=x.device)[:, None] + (0.5 - size / 2)
     centre = (from_middle * sign_).add_(middle_).mul_(step_).sub_(0.5)
     place = torch.arange(extent, device=x.device) - start_
     inside = (place >= 0) & (place < length_)
     weight = (place - centre).abs_().mul_(slope).add_(1).clamp_(min=0).mul_(inside)
-    total: Tensor = weight.sum(2, keepdim=True)
-    return weight.div_(total)
+    return weight.div_(weight.sum(2, keepdim=True))
 
 
 def _both_ways(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

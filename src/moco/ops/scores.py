@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def effective_rank(features: Tensor) -> Tensor:
-    """exp of the entropy of the singular values' shares (RankMe, arXiv:2210.02885, equation 1); N x D, at most min(N, D).
+    """exp of the entropy of the singular values' shares (RankMe, arXiv:2210.02885, equation 1) of N x D features.
 
-    1: all features on one line, a collapse. The features are taken as they are, not centred.
+    At most min(N, D).     1: all features on one line, a collapse. The features are taken as they are, not centred.
     """
     values = torch.linalg.svdvals(features.float())
     share = values / values.sum().clamp_min(1e-12) + 1e-7
@@ -26,7 +26,8 @@ def uniformity(z: Tensor) -> Tensor:
 
     0: all in one point; -3.9 for vectors spread evenly in 128 dimensions.
     """
-    return torch.pdist(z.float()).square().mul(-2).exp().mean().log()
+    distances: Tensor = torch.pdist(z.float())
+    return torch.exp(-2 * distances.square()).mean().log()
 
 
 def spread(z: Tensor) -> Tensor:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from moco.errors import MocoError
 from moco.recipe.named import v2
-from moco.recipe.parts import Queue, Recipe
-from moco.recipe.plain import flatten, override
+from moco.recipe.parts import Recipe
+from moco.recipe.plain import override
 from moco.recipe.views import named_views
 
 BUDGET = 20_000
@@ -127,22 +126,17 @@ def _fit_batch_and_queue(fit: _Fitting, facts: DataFacts) -> None:
 
 
 def _fit_time(fit: _Fitting, facts: DataFacts, steps: int) -> None:
-    batch = fit.fixed.get("batch", fit.values.get("batch"))
+    batch = int(fit.fixed["batch"] if "batch" in fit.fixed else fit.values["batch"])
     steps_per_epoch = max(1, facts.images // batch)
-    epochs = fit.choose(
+    fit.choose(
         "epochs",
         max(1, round(steps / steps_per_epoch)),
         f"about {steps:,} steps of {batch} images, {steps_per_epoch:,} an epoch",
     )
     horizon = min(1000, max(20, steps_per_epoch))
-    m = round(1 - 1 / horizon, 4)
-    fit.choose(
-        "keys.m",
-        m,
-        f"the key encoder averages over {horizon:,} steps, {'an epoch' if horizon == steps_per_epoch else 'as in the papers' if horizon == 1000 else 'the least that is steady'}",
-    )
+    why = {1000: "as in the papers", steps_per_epoch: "an epoch"}.get(horizon, "the least that is steady")
+    fit.choose("keys.m", round(1 - 1 / horizon, 4), f"the key encoder averages over {horizon:,} steps, {why}")
     fit.choose("optim.lr", 0.03 * batch / 256, f"0.03 for 256 images, in proportion for {batch}")
-    assert epochs >= 1
 
 
 def _power_of_two_below(x: float) -> int:

@@ -11,6 +11,8 @@ from moco.run.atomic import no_space_is_told, write_text
 
 Row = dict[str, Any]
 
+_RECENT = 500
+
 
 def read_log(path: Path) -> list[Row]:
     """The rows of a log; a last line that a crash cut short is left out."""
@@ -38,6 +40,14 @@ class Log:
 
         with no_space_is_told(folder):
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if self.rows else None)
+
+    def recent(self) -> list[Row]:
+        """The first rows, the latest rows, and between them those that a watch wrote: enough to judge a run by."""
+        rows = self.rows
+        if len(rows) <= 2 * _RECENT:
+            return rows
+        between = [row for row in rows[_RECENT:-_RECENT] if "knn" in row]
+        return [*rows[:_RECENT], *between, *rows[-_RECENT:]]
 
     def add(self, row: Row) -> None:
         """Append a row; a number that is not finite becomes null."""

@@ -1,0 +1,1 @@
+"""One page about a run: a file that opens in any browser and loads nothing."""

@@ -1,0 +1,172 @@
+"""The page: what a run directory holds, laid out for a person who has never seen one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from moco.data.loader import Plan
+from moco.data.names import printable
+from moco.evaluate.result import Result
+from moco.recipe import Recipe
+from moco.report.curves import curves, series
+from moco.report.pictures import EPOCHS, Neighbours, ViewRow
+from moco.report.words import duration, settings, view_words
+from moco.run.directory import RunDirectory
+from moco.run.log import Row, read_log
+
+MOST_SKIPPED = 50
+"""Skipped files that are listed; the rest are counted."""
+
+
+@dataclass
+class Pictures:
+    """What was made of the images of a run, and why the rest was not."""
+
+    views: list[ViewRow] = field(default_factory=list)
+    neighbours: Neighbours | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number about the run, with what it is and what belongs to it."""
+
+    name: str
+    value: str
+    more: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """An evaluation, as text."""
+
+    title: str
+    data: str
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score and its spread in percent; `best` of its column."""
+
+    mean: str
+    spread: str
+    best: bool
+
+
+def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
+    """The HTML of a run, of which only the recipe need be there. File names stay text, whatever is in them."""
+    recipe, rows = run.recipe(), read_log(run.log)
+    environment = run.read("environment.json")
+    skipped = _skipped(run.skipped)
+    html = _template().render(
+        name=run.path.resolve().name,
+        path_in_python=json.dumps(str(run.path), ensure_ascii=False),
+        path_in_shell=shlex.quote(str(run.path)),
+        health=_health(rows),
+        facts=_facts(recipe, rows, run.read("data.json"), pictures),
+        placement=run.read("machine.json").get("placement", ""),
+        size=recipe.image_size,
+        width=pictures.neighbours.width if pictures.neighbours else None,
+        has_encoder=run.encoder.exists(),
+        groups=curves(rows),
+        tables=[_table(result) for result in results],
+        pictures=pictures,
+        epochs=EPOCHS,
+        query_words=view_words(recipe.query_view, recipe.image_size),
+        key_words=view_words(recipe.key_view, recipe.image_size) if recipe.key_view else [],
+        skipped=skipped[:MOST_SKIPPED],
+        skipped_count=len(skipped),
+        settings=settings(recipe),
+        command=shlex.join(environment.get("command", [])),
+        environment={name: value for name, value in environment.items() if name != "command"},
+    )
+    return printable(html)
+
+
+def _template() -> Any:
+    folder = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")
+
+
+def _health(rows: list[Row]) -> dict[str, str]:
+    """The last verdict, and one word for its level."""
+    last = next((row for row in reversed(rows) if row.get("health")), None)
+    if last is None:
+        return {"level": "none", "word": "Starting", "sentence": "no step of this run has been written down yet"}
+    level = str(last.get("level", "normal"))
+    word = {"normal": "Normal", "look": "Worth a look", "bad": "Something is wrong"}.get(level, level)
+    sentence = str(last["health"]).removeprefix("normal: ")
+    return {"level": level, "word": word, "sentence": sentence}
+
+
+def _facts(recipe: Recipe, rows: list[Row], data: dict[str, Any], pictures: Pictures) -> list[Fact]:
+    images, done = data.get("images", 0), rows[-1]["step"] if rows else 0
+    steps = Plan(images, recipe.batch, recipe.epochs, recipe.seed).steps
+    seconds = _seconds(rows, recipe.batch)
+    width = f", {pictures.neighbours.width:,} features" if pictures.neighbours else ""
+    facts = [
+        Fact("Images", f"{images:,}" if images else "unknown", data.get("data", "")),
+        Fact("Recipe", recipe.name, f"batches of {recipe.batch:,}"),
+        Fact("Encoder", recipe.encoder.backbone, f"{recipe.image_size} px{width}"),
+        Fact("Steps", f"{done:,}", _of(done, steps)),
+    ]
+    if seconds:
+        trained = series(rows, "images_per_second")[0][-1] * recipe.batch
+        facts.append(Fact("Training time", duration(seconds), f"{trained / seconds:,.0f} images/s"))
+    return facts
+
+
+def _of(done: int, steps: int) -> str:
+    if not steps:
+        return ""
+    return f"of {steps:,}, {'finished' if done >= steps else f'{100 * done // steps}%'}"
+
+
+def _seconds(rows: list[Row], batch: int) -> float:
+    """Time spent in steps, over all sittings."""
+    steps, rates = series(rows, "images_per_second")
+    before, seconds = 0.0, 0.0
+    for step, rate in zip(steps.tolist(), rates.tolist(), strict=True):
+        seconds += (step - before) * batch / max(rate, 1e-9)
+        before = step
+    return seconds
+
+
+def _table(result: Result) -> Table:
+    best = [
+        max(cells[column][0] for cells in result.rows.values()) if len(result.rows) > 1 else None
+        for column in range(len(result.columns))
+    ]
+    rows = [
+        (
+            name,
+            [
+                Cell(f"{100 * mean:.1f}", "" if spread is None else f"{100 * spread:.1f}", mean == best[column])
+                for column, (mean, spread) in enumerate(cells)
+            ],
+        )
+        for name, cells in result.rows.items()
+    ]
+    return Table(result.title, result.data, result.columns, rows)
+
+
+def _skipped(path: Path) -> list[tuple[str, str]]:
+    """Name and reason of each file that could not be read."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [
+        (name or reason, reason if name else "")
+        for name, _, reason in (line.rpartition("\t") for line in lines if line)
+    ]

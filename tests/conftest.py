@@ -1,0 +1,23 @@
+"""Small real images that every test can train on: scikit-learn's handwritten digits, twice their size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """(pixels N x 16 x 16 uint8, labels N)."""
+    data = load_digits()
+    pixels = (data.images * (255 / 16)).round().astype(np.uint8)
+    return pixels.repeat(2, axis=1).repeat(2, axis=2), data.target.astype(np.int64)
+
+
+@pytest.fixture
+def digits_file(digits, tmp_path) -> Path:
+    """The first 480 digits as an array file, without labels."""
+    path = tmp_path / "digits.npy"
+    np.save(path, digits[0][:480])
+    return path
