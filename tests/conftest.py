@@ -1,5 +1,9 @@
 """Small real images that every test can train on: scikit-learn's handwritten digits, twice their size."""
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # two tests run side by side, and so do the processes they start
+
 from pathlib import Path
 
 import numpy as np

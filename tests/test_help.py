@@ -8,7 +8,14 @@ import pytest
 
 from moco.recipe import RECIPES
 
-LOADED = "import sys; from moco.cli import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules, file=sys.stderr)"
+LOADED = """
+import sys
+from moco.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
 
 
 def run(*arguments):

@@ -73,9 +73,10 @@ def _torchvision(name: str) -> nn.Module:
         )
     extra = {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     net: nn.Module = models.get_model(name, weights=None, **extra)
-    last, linear = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)][-1]
-    assert linear.out_features == 1000, f"{name}: the classifier was not found"
-    net.set_submodule(last, nn.Identity())
+    classifiers = [n for n, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
+    if not classifiers:
+        raise MocoError(f"--encoder.backbone {name}: it has no linear classifier to take off; choose another model")
+    net.set_submodule(classifiers[-1], nn.Identity())
     return net
 
 

@@ -122,15 +122,20 @@ class MemoryBank(nn.Module):
         return min(1.0, keys_seen / len(self.entries))
 
 
+def refuse_a_queue_larger_than_the_data(recipe: Recipe, images: int) -> None:
+    """Raise MocoError where most images would find their own old key among their negatives."""
+    if isinstance(recipe.dictionary, Queue) and recipe.dictionary.size >= images:
+        raise MocoError(
+            f"a dictionary of {recipe.dictionary.size} keys for {images} images would hold every image's own old key "
+            "as a negative; lower --dictionary.size (the papers' queue holds 5 % of the data), or use the recipe auto"
+        )
+
+
 def build_dictionary(recipe: Recipe, images: int, generator: torch.Generator) -> KeyQueue | BatchKeys | MemoryBank:
-    """The recipe's dictionary for a data set of so many images; raises MocoError where it cannot hold them."""
+    """The recipe's dictionary for a data set of so many images; raises MocoError where the queue is too large."""
+    refuse_a_queue_larger_than_the_data(recipe, images)
     match recipe.dictionary:
         case Queue(size=size):
-            if size >= images:
-                raise MocoError(
-                    f"a dictionary of {size} keys for {images} images would hold every image's own old key as a "
-                    f"negative; lower --dictionary.size (the paper's share of the data is 5 %), or use the recipe auto"
-                )
             return KeyQueue(size, recipe.encoder.dim, generator)
         case Batch(contrast=contrast):
             return BatchKeys(both_views=contrast == "both-views")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from moco.recipe import Bank, Batch, Momentum, Queue, Recipe
+from moco.recipe import Bank, Batch, EndToEnd, Momentum, Queue, Recipe
 
 Row = dict[str, Any]
 
@@ -46,11 +46,16 @@ def chance(recipe: Recipe) -> float:
 
 def can_leak(recipe: Recipe) -> bool:
     """Whether a query and its key share BatchNorm statistics that the dictionary's other keys do not."""
-    if not isinstance(recipe.dictionary, Queue):
-        return False
     group = recipe.encoder.norm_group
-    shuffled = isinstance(recipe.keys, Momentum) and recipe.keys.shuffle
-    return not shuffled or group is None or group >= recipe.batch
+    whole = group is None or group >= recipe.batch
+    shuffled = isinstance(recipe.keys, Momentum | EndToEnd) and recipe.keys.shuffle
+    match recipe.dictionary:
+        case Queue():
+            return whole or not shuffled
+        case Batch():
+            return not (whole or shuffled)
+        case Bank():
+            return False
 
 
 def judge(rows: Sequence[Row], recipe: Recipe) -> Health:
@@ -75,7 +80,7 @@ def _collapse(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health |
         return Health(
             "bad",
             f"collapsing: all images get nearly the same vector ({shown}cosine {last['negative']:.2f} between "
-            "different images); lower --optim.lr, or raise --keys.m",
+            f"different images); lower --optim.lr{', or raise --keys.m' if isinstance(recipe.keys, Momentum) else ''}",
         )
     return None
 
@@ -96,9 +101,14 @@ def _at_chance(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health 
         )
     return Health(
         "bad",
-        f"not learning: loss at chance ({level:.2f}) for {length} steps; try --keys.m 0.99, a smaller "
-        "--dictionary.size, or another --optim.lr",
+        f"not learning: loss at chance ({level:.2f}) for {length} steps; try {_remedies(recipe)}",
     )
+
+
+def _remedies(recipe: Recipe) -> str:
+    momentum = ["--keys.m 0.99"] if isinstance(recipe.keys, Momentum) else []
+    size = [] if isinstance(recipe.dictionary, Batch) else ["a smaller --dictionary.size"]
+    return ", ".join([*momentum, *size, "another --optim.lr"])
 
 
 def _filling(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from moco.data.loader import Batch
 from moco.device import Placement
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
 from moco.model import Contrastive
+from moco.ops import draw
 from moco.ops.info_nce import Loss, info_nce
 from moco.optim import build_optimizer, learning_rate, set_learning_rate_
 from moco.recipe import Recipe
@@ -86,7 +89,7 @@ def train_step(t: Training, batch: Batch) -> Loss:
     """One step of momentum contrast, in the order of the paper's Algorithm 1. Nothing in it waits for the device."""
     recipe, index = t.recipe, torch.from_numpy(batch.index).to(t.placement.device)
     x_q, x_k = _views(t, batch)
-    with t.placement.autocast():
+    with t.placement.autocast(), _drawn_layers(recipe.seed, t.step):
         pairs = list(t.model.pairs(x_q, x_k, t.step))  # (q, k); both ways round if symmetric
     halves = [info_nce(q, t.dictionary.look_up(q, k, index, t.step), recipe.loss.temperature) for q, k in pairs]
     mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
@@ -98,11 +101,19 @@ def train_step(t: Training, batch: Batch) -> Loss:
     t.optimizer.step()
 
     t.model.momentum_update()  # equation 2
-    for q, k in pairs:  # enqueue last: no key is ever its own negative
+    for q, k in reversed(pairs):  # enqueue last: no key is ever its own negative; of two halves, x_q's keys first
         t.dictionary.update(q, k, index)
     t.step += 1
     t.first_bad = torch.where(torch.isfinite(mean.loss.detach()), t.first_bad, t.first_bad.clamp_max(t.step))
     return Loss(mean.loss.detach(), *mean[1:])
+
+
+@contextmanager
+def _drawn_layers(seed: int, step: int) -> Iterator[None]:
+    """Dropout and its kin draw from (seed, step), and leave the generators of the caller as they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(draw.counter(seed, draw.stream("layers"), step) >> 1))
+        yield
 
 
 def _views(t: Training, batch: Batch) -> tuple[Tensor, Tensor]:

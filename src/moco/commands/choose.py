@@ -12,7 +12,7 @@ from moco.data.source import Source
 from moco.data.survey import Survey
 from moco.errors import MocoError
 from moco.recipe import RECIPES, Recipe, check, from_json, named_views, override
-from moco.recipe.auto import BUDGET, DataFacts, auto
+from moco.recipe.auto import DataFacts, auto
 
 
 def choose_recipe(
@@ -24,7 +24,7 @@ def choose_recipe(
         fitted, choices = auto(
             DataFacts(facts.images, facts.short_side),
             views or hints.views or "photos",
-            hints.steps or BUDGET,
+            hints.steps,
             changes,
         )
         tell.choices(choices)

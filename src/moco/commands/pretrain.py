@@ -16,6 +16,7 @@ from moco.data.open import Labelled, open_labelled, open_source
 from moco.data.source import Source, fingerprint
 from moco.data.survey import Survey, survey
 from moco.device import Placement, place
+from moco.dictionary import refuse_a_queue_larger_than_the_data
 from moco.errors import MocoError
 from moco.labelfree import LabelFree
 from moco.loop import SkipBudget, pretrain_loop, resume
@@ -108,3 +109,4 @@ def _refuse_too_few(recipe: Recipe, source: Source) -> None:
         raise MocoError(
             f"{len(source)} images are fewer than one batch of {recipe.batch}; lower --batch, or use the recipe auto"
         )
+    refuse_a_queue_larger_than_the_data(recipe, len(source))

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from moco.errors import MocoError
 
+_BEHIND = {"drop", "act"}
+"""What timm's BatchNorm carries inside it, to be applied behind it in this order."""
+
 
 class GroupBatchNorm(nn.Module):
     """BatchNorm of N x C or N x C x H x W in training mode over groups of `group` images; in eval mode, plain.
@@ -37,9 +40,18 @@ class GroupBatchNorm(nn.Module):
         self.bias = norm.bias
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, getattr(norm, name))
+        self._after = [name for name, _ in norm.named_children()]
+        for name, child in norm.named_children():
+            self.add_module(name, child)
 
     def forward(self, x: Tensor) -> Tensor:
         """x, normalised."""
+        x = self._normalise(x)
+        for name in self._after:
+            x = getattr(self, name)(x)
+        return x
+
+    def _normalise(self, x: Tensor) -> Tensor:
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if len(x) % self.group:
@@ -64,8 +76,14 @@ class GroupBatchNorm(nn.Module):
 
 
 def group_batch_norm(module: nn.Module, group: int) -> nn.Module:
-    """The module with each BatchNorm replaced by one over groups of `group` images; parameters are kept."""
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+    """The module with each BatchNorm replaced by one over groups of `group` images; parameters are kept.
+
+    Raises MocoError for a kind of BatchNorm that it does not know: one left alone would leak.
+    """
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        known = type(module) in (nn.BatchNorm1d, nn.BatchNorm2d)
+        if not (known or {name for name, _ in module.named_children()} == _BEHIND):
+            raise MocoError(f"{type(module).__name__} cannot be split into groups; use --encoder.norm-group None")
         return GroupBatchNorm(module, group)
     for name, child in module.named_children():
         setattr(module, name, group_batch_norm(child, group))

@@ -7,6 +7,9 @@ numbers per image, bit-equal everywhere.
 
 from __future__ import annotations
 
+import functools
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,9 +47,10 @@ def permutation(n: int, *name: int) -> NDArray[np.int64]:
     return np.argsort(counter(*name, np.arange(n)), kind="stable")
 
 
+@functools.cache
 def stream(word: str) -> int:
     """The integer that stands for a word in a name, so that two uses never share numbers."""
-    return int.from_bytes(word.encode(), "little") % (1 << 63)
+    return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little") >> 1
 
 
 Counts = NDArray[np.float32]

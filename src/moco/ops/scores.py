@@ -9,7 +9,7 @@ from torch import Tensor
 def effective_rank(features: Tensor) -> Tensor:
     """exp of the entropy of the singular values' shares (RankMe, arXiv:2210.02885, equation 1) of N x D features.
 
-    At most min(N, D).     1: all features on one line, a collapse. The features are taken as they are, not centred.
+    At most min(N, D); 1: all features on one line, a collapse. The features are taken as they are, not centred.
     """
     values = torch.linalg.svdvals(features.float())
     share = values / values.sum().clamp_min(1e-12) + 1e-7
@@ -26,8 +26,8 @@ def uniformity(z: Tensor) -> Tensor:
 
     0: all in one point; -3.9 for vectors spread evenly in 128 dimensions.
     """
-    distances: Tensor = torch.pdist(z.float())
-    return torch.exp(-2 * distances.square()).mean().log()
+    squares: Tensor = torch.pdist(z.float()) ** 2
+    return torch.log(torch.exp(-2 * squares).mean())
 
 
 def spread(z: Tensor) -> Tensor:

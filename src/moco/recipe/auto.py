@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,9 @@ from moco.recipe.views import named_views
 
 BUDGET = 20_000
 """Steps of an ordinary run: the length of the official CIFAR-10 demo (200 epochs of 97 steps)."""
+
+FEWEST, MOST = 20, 800
+"""Epochs of a run whose length the data do not ask for otherwise; 800 are the longest of the papers."""
 
 QUEUE_SHARE = 65536 / 1_281_167
 """K over the images of ImageNet, the share that the papers' queue has of their data."""
@@ -37,7 +41,7 @@ class Choice:
 
 
 def auto(
-    facts: DataFacts, views: str = "photos", steps: int = BUDGET, fixed: dict[str, Any] | None = None
+    facts: DataFacts, views: str = "photos", steps: int | None = None, fixed: dict[str, Any] | None = None
 ) -> tuple[Recipe, list[Choice]]:
     """The recipe for this data, and the choices made; `fixed` holds fields the user has set, by dotted name.
 
@@ -76,63 +80,62 @@ class _Fitting:
 
 def _fit_network(fit: _Fitting, facts: DataFacts) -> None:
     side = facts.short_side
-    size = fit.choose(
-        "image_size",
-        min(224, max(32, side // 32 * 32)),
-        f"half of the images have a short side of {side} px or less"
-        if side < 224
-        else "the papers' size; the images are larger",
-    )
+    smaller = f"half of the images have a short side of {side} px or less"
+    reason = smaller if side < 224 else "the papers' size; the images are larger"
+    size = fit.choose("image_size", min(224, max(32, side // 32 * 32)), reason)
     small = size < 64
-    fit.choose(
-        "encoder.stem",
-        "small" if small else "imagenet",
-        f"{size} px {'leave nothing to' if small else 'are enough for'} a stem of stride 4",
-    )
     if facts.images >= 300_000 and size >= 96:
-        fit.choose("encoder.backbone", "resnet50", f"{facts.images:,} images fill it, as in the papers")
+        choice = "resnet50", f"{facts.images:,} images fill it, as in the papers"
     elif facts.images < 20_000 and small:
-        fit.choose(
-            "encoder.backbone",
-            "resnet18w16",
-            f"a narrow ResNet-18: {facts.images:,} small images do not fill a wide one",
-        )
+        choice = "resnet18w16", f"a narrow ResNet-18: {facts.images:,} small images do not fill a wide one"
     else:
-        fit.choose("encoder.backbone", "resnet18", f"{facts.images:,} images do not fill a ResNet-50")
+        choice = "resnet18", f"{facts.images:,} images do not fill a ResNet-50"
+    backbone = fit.choose("encoder.backbone", *choice)
+    if not re.fullmatch(r"resnet\d+(w\d+)?", backbone):
+        fit.choose("encoder.stem", "imagenet", f"{backbone} has its own")
+    elif small:
+        fit.choose("encoder.stem", "small", f"{size} px leave nothing to a stem of stride 4")
+    else:
+        fit.choose("encoder.stem", "imagenet", f"{size} px are enough for a stem of stride 4")
 
 
 def _fit_batch_and_queue(fit: _Fitting, facts: DataFacts) -> None:
-    room = _power_of_two_below(facts.images / 8)
-    batch = fit.choose(
-        "batch",
-        max(4, min(256, room)),
-        "as in the papers" if room >= 256 else f"an eighth of {facts.images:,} images at most",
-    )
-    divisors = [g for g in range(2, min(32, max(2, batch // 4)) + 1) if batch % g == 0]
-    group = divisors[-1] if divisors else batch
-    fit.choose(
-        "encoder.norm_group",
-        group,
-        "BatchNorm over 32 images, as in the papers"
-        if group == 32
-        else f"a part of the batch of {batch}, so that keys can be shuffled between groups",
-    )
+    batch = _fit_batch(fit, facts)
+    group = max((g for g in range(2, min(32, max(2, batch // 2)) + 1) if batch % g == 0), default=batch)
+    part = f"a part of the batch of {batch}, so that keys can be shuffled between groups"
+    fit.choose("encoder.norm_group", group, "BatchNorm over 32 images, as in the papers" if group == 32 else part)
     share = _power_of_two_below(facts.images * QUEUE_SHARE * 1.03)
     size = min(65536, max(share, 2 * batch))
     size = size if size < facts.images else batch
-    fit.choose(
-        "dictionary.size", size, f"{size / facts.images:.0%} of the images; the papers' queue holds 5 % of ImageNet"
-    )
+    reason = f"{size / facts.images:.0%} of the images; the papers' queue holds 5 % of ImageNet"
+    fit.choose("dictionary.size", size, reason)
 
 
-def _fit_time(fit: _Fitting, facts: DataFacts, steps: int) -> None:
+def _fit_batch(fit: _Fitting, facts: DataFacts) -> int:
+    """256 as in the papers; less for few images, and what fits the queue and the groups that the user has set."""
+    room = _power_of_two_below(facts.images / 8)
+    reason = "as in the papers" if room >= 256 else f"an eighth of {facts.images:,} images at most"
+    batch = max(4, min(256, room))
+    keys = batch * (2 if fit.fixed.get("loss.symmetric") else 1)
+    if 0 < fit.fixed.get("dictionary.size", keys) < keys:
+        batch, reason = batch * fit.fixed["dictionary.size"] // keys, "no more keys a step than the queue holds"
+    group = fit.fixed.get("encoder.norm_group")
+    if group and group > 1 and batch % group:
+        batch, reason = max(1, batch // group) * group, f"a multiple of the BatchNorm group of {group}"
+    return int(fit.choose("batch", batch, reason))
+
+
+def _fit_time(fit: _Fitting, facts: DataFacts, steps: int | None) -> None:
     batch = int(fit.fixed["batch"] if "batch" in fit.fixed else fit.values["batch"])
-    steps_per_epoch = max(1, facts.images // batch)
-    fit.choose(
-        "epochs",
-        max(1, round(steps / steps_per_epoch)),
-        f"about {steps:,} steps of {batch} images, {steps_per_epoch:,} an epoch",
-    )
+    steps_per_epoch = max(1, facts.images // max(1, batch))
+    epochs = max(1, round((steps or BUDGET) / steps_per_epoch))
+    reason = f"about {steps or BUDGET:,} steps of {batch} images, {steps_per_epoch:,} an epoch"
+    if steps is None and not FEWEST <= epochs <= MOST:
+        epochs = min(max(epochs, FEWEST), MOST)
+        reason = (
+            f"{'at least' if epochs == FEWEST else 'at most'}; {epochs * steps_per_epoch:,} steps of {batch} images"
+        )
+    fit.choose("epochs", epochs, reason)
     horizon = min(1000, max(20, steps_per_epoch))
     why = {1000: "as in the papers", steps_per_epoch: "an epoch"}.get(horizon, "the least that is steady")
     fit.choose("keys.m", round(1 - 1 / horizon, 4), f"the key encoder averages over {horizon:,} steps, {why}")

@@ -90,7 +90,7 @@ def simclr() -> Recipe:
         dictionary=Batch(contrast="both-views"),
         loss=InfoNCE(temperature=0.1, symmetric=True, halves="mean"),
         optim=LARS(lr=0.3),
-        schedule=Cosine(per="step", warmup_epochs=10),
+        schedule=Cosine(per="step", warmup_epochs=10.0),
     )
 
 

@@ -225,6 +225,15 @@ def check(r: Recipe) -> None:
             raise MocoError(f"{flag} {value}: must be at least 1")
     if r.batch < 2:
         raise MocoError(f"--batch {r.batch}: contrast needs at least two images a step")
+    for flag, share in (
+        ("--optim.weight-decay", r.optim.weight_decay),
+        ("--optim.momentum", r.optim.momentum),
+        ("--schedule.warmup-epochs", r.schedule.warmup_epochs if isinstance(r.schedule, Cosine) else 0.0),
+        ("--schedule.factor", r.schedule.factor if isinstance(r.schedule, Steps) else 0.0),
+        ("--optim.trust", r.optim.trust if isinstance(r.optim, LARS) else 0.0),
+    ):
+        if not (math.isfinite(share) and share >= 0):
+            raise MocoError(f"{flag} {share}: must be 0 or more")
     for flag, positive in (
         ("--loss.temperature", r.loss.temperature),
         ("--knn.temperature", r.knn.temperature),

@@ -63,8 +63,9 @@ def _override(part: Any, tree: dict[str, Any], where: str) -> Any:
         if name not in names:
             raise MocoError(f"there is no {where}{name} in this recipe; {where or 'it '}has {', '.join(names)}")
         current = getattr(part, name)
-        nested = isinstance(value, dict) and dataclasses.is_dataclass(current)
-        values[name] = _override(current, value, f"{where}{name}.") if nested else value
+        if isinstance(value, dict) and not dataclasses.is_dataclass(current):
+            raise MocoError(f"{where}{name} is {current!r} in this recipe; it has no {', '.join(value)}")
+        values[name] = _override(current, value, f"{where}{name}.") if isinstance(value, dict) else value
     return dataclasses.replace(part, **values)
 
 
@@ -87,7 +88,7 @@ def _build(kind: Any, data: Any, where: str) -> Any:
         allowed: dict[str, Any] = {
             o.__name__: o for o in options if isinstance(o, type) and dataclasses.is_dataclass(o)
         }
-        name = data.get("type", "Recipe" if where == "recipe" else None)
+        name = str(data.get("type", "Recipe" if where == "recipe" else None))
         if name not in allowed:
             raise MocoError(f"{where}: type {name!r} is none of {', '.join(allowed) or 'the parts that fit there'}")
         part = allowed[name]
@@ -124,7 +125,7 @@ def _build_scalar(kind: Any, data: Any) -> Any:
         kinds = [arguments[0]] * len(data) if arguments[-1] is Ellipsis else list(arguments)
         built = [_build_scalar(k, v) for k, v in zip(kinds, data, strict=False)]
         return tuple(built) if len(data) == len(kinds) and _MISFIT not in built else _MISFIT
-    if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
+    if kind is float and isinstance(data, int | float) and not isinstance(data, bool) and abs(data) < 1e300:
         return float(data)
     if kind in (int, str, bool) and type(data) is kind:
         return data
@@ -132,4 +133,6 @@ def _build_scalar(kind: Any, data: Any) -> Any:
 
 
 def _describe(kind: Any) -> str:
+    if typing.get_origin(kind) is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(kind)))
     return getattr(kind, "__name__", None) or str(kind).replace("typing.", "")

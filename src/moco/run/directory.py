@@ -126,15 +126,24 @@ def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) ->
     with no_space_is_told(path):
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     run.lock()
-    if is_run(path) and run.checkpoint.exists():
+    try:
+        _claim(run, recipe, machine, data)
+    except BaseException:
+        run.unlock()
+        raise
+    return run
+
+
+def _claim(run: RunDirectory, recipe: Recipe, machine: Machine, data: DataRecord) -> None:
+    """Write what the run is about, or, once it has a checkpoint, refuse to make it about something else."""
+    if is_run(run.path) and run.checkpoint.exists():
         _refuse_another_recipe(run, recipe)
         _refuse_other_data(run, data)
-    else:
-        run.write("data.json", dataclasses.asdict(data))
-        run.write("environment.json", _environment(recipe))
-        run.write("machine.json", dataclasses.asdict(machine))
-        write_text(path / "recipe.json", to_json(recipe) + "\n")
-    return run
+        return
+    run.write("data.json", dataclasses.asdict(data))
+    run.write("environment.json", _environment(recipe))
+    run.write("machine.json", dataclasses.asdict(machine))
+    write_text(run.path / "recipe.json", to_json(recipe) + "\n")
 
 
 def _refuse_another_recipe(run: RunDirectory, recipe: Recipe) -> None:

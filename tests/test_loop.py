@@ -1,0 +1,188 @@
+"""The loop: what is written when, and how a run refuses, stops and goes on."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from moco.commands.pretrain import pretrain
+from moco.errors import MocoError
+from moco.loop import SkipBudget
+from moco.machine import Machine
+from moco.recipe import override, v2
+from moco.run.directory import RunDirectory
+from moco.run.load import load
+
+SMALL = override(
+    v2(),
+    {
+        "encoder.backbone": "resnet10w8",
+        "encoder.stem": "small",
+        "encoder.norm_group": 4,
+        "encoder.dim": 16,
+        "dictionary.size": 64,
+        "image_size": 16,
+        "batch": 32,
+        "epochs": 2,
+        "knn.k": 20,
+    },
+)
+CPU = Machine(device="cpu", precision="fp32", workers=1, log_every=5)
+
+
+def rows(path):
+    return [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(digits, tmp_path_factory):
+    """A small finished run on 480 digits, watched on 200 labelled ones."""
+    folder = tmp_path_factory.mktemp("finished")
+    np.save(folder / "digits.npy", digits[0][:480])
+    np.savez(folder / "labelled.npz", images=digits[0][480:680], labels=digits[1][480:680])
+    machine = Machine(device="cpu", precision="fp32", workers=1, log_every=5, keep_every=1)
+    pretrain(folder / "digits.npy", folder / "run", SMALL, watch=folder / "labelled.npz", machine=machine)
+    return folder / "run"
+
+
+def test_a_run_leaves_what_the_architecture_names(finished):
+    for name in ("recipe.json", "machine.json", "environment.json", "data.json", "log.jsonl", "encoder.pt"):
+        assert (finished / name).is_file()
+    assert {p.name for p in (finished / "checkpoints").iterdir()} == {"last.pt", "epoch-0001.pt", "epoch-0002.pt"}
+    assert any((finished / "tensorboard").iterdir())
+    assert not list(finished.rglob("*.tmp"))
+
+
+def test_training_rows_say_what_a_reader_needs(finished):
+    training = [row for row in rows(finished) if "loss" in row]
+    assert [row["step"] for row in training] == [1, 5, 10, 15, 20, 25, 30]
+    assert [row["epoch"] for row in training] == [1, 1, 1, 1, 2, 2, 2]
+    for name in ("loss", "chance", "accuracy", "positive", "negative", "lr", "m", "filled", "images_per_second",
+                 "data_wait", "memory_gib", "health", "level"):  # fmt: skip
+        assert all(name in row for row in training)
+    assert training[0]["chance"] == pytest.approx(np.log(65))
+
+
+def test_scores_and_knn_are_measured_before_training_and_after_epochs(finished):
+    scores = [row for row in rows(finished) if "rank" in row]
+    knn = [row for row in rows(finished) if "knn" in row]
+    assert [row["epoch"] for row in scores] == [0, 1, 2]
+    assert [row["epoch"] for row in knn] == [0, 1, 2]
+    assert all(0 <= row["knn"] <= 1 for row in knn)
+    assert all({"alignment", "uniformity", "spread"} <= row.keys() for row in scores)
+
+
+def test_the_encoder_is_loaded_in_two_lines(finished, digits):
+    encoder, preprocess = load(finished)
+    features = encoder(torch.stack([preprocess(np.stack([im] * 3, axis=2)) for im in digits[0][:3]]))
+    assert features.shape == (3, 64)
+    assert not encoder.training
+    whole, _ = load(finished / "encoder.pt", head=True)
+    unit = whole(torch.zeros(2, 3, 16, 16))
+    assert torch.allclose(unit.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_everything_on_disk_loads_with_weights_only(finished):
+    for path in finished.rglob("*.pt"):
+        torch.load(path, weights_only=True)
+
+
+def test_the_same_command_on_a_finished_run_changes_nothing(finished):
+    before = (finished / "log.jsonl").read_text()
+    pretrain(finished.parent / "digits.npy", finished, SMALL, machine=CPU)
+    assert (finished / "log.jsonl").read_text() == before
+
+
+def test_another_recipe_or_other_images_are_refused(finished, digits_file):
+    with pytest.raises(MocoError, match=r"another recipe: epochs was 2, now 3"):
+        pretrain(finished.parent / "digits.npy", finished, override(SMALL, {"epochs": 3}), machine=CPU)
+    np.save(digits_file, np.zeros((100, 16, 16), dtype=np.uint8))
+    with pytest.raises(MocoError, match="now has 100"):
+        pretrain(digits_file, finished, SMALL, machine=CPU)
+
+
+def test_a_folder_of_other_files_is_refused(digits_file, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("x")
+    with pytest.raises(MocoError, match="holds other files"):
+        pretrain(digits_file, tmp_path / "thesis", SMALL, machine=CPU)
+    assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["chapter1.tex"]
+
+
+def test_a_second_process_on_the_same_run_is_refused(digits_file, tmp_path):
+    (tmp_path / "run").mkdir()
+    other = RunDirectory(tmp_path / "run")
+    other.lock()
+    with pytest.raises(MocoError, match="in use by another process"):
+        pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
+    other.unlock()
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(digits_file, tmp_path):
+    wild = override(SMALL, {"optim.lr": 1e30})
+    with pytest.raises(MocoError, match=r"not a finite number since step \d+ \(noticed at step \d+\)"):
+        pretrain(digits_file, tmp_path / "run", wild, machine=CPU)
+    saved = tmp_path / "run" / "checkpoints" / "last.pt"
+    assert not saved.exists() or all(
+        v.isfinite().all() for v in torch.load(saved, weights_only=True)["model"].values() if v.is_floating_point()
+    )
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint_and_a_sentence(digits_file, tmp_path, monkeypatch):
+    """The disk is full from the second checkpoint on; with room again, the run ends like an undisturbed one."""
+    real, writes = os.fsync, []
+
+    def full(fd):
+        writes.append(fd)
+        if 8 < len(writes) < 100:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(fd)
+
+    machine = Machine(device="cpu", precision="fp32", workers=1, log_every=1, checkpoint_seconds=0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(MocoError, match="no space left on device"):
+            pretrain(digits_file, tmp_path / "run", SMALL, machine=machine)
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["step"] >= 1
+    pretrain(digits_file, tmp_path / "run", SMALL, machine=machine)
+    pretrain(digits_file, tmp_path / "whole", SMALL, machine=machine)
+    a, b = (torch.load(tmp_path / n / "checkpoints" / "last.pt", weights_only=True) for n in ("run", "whole"))
+    assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
+
+
+def test_a_damaged_checkpoint_is_a_sentence(digits_file, tmp_path):
+    pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
+    path = tmp_path / "run" / "checkpoints" / "last.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(MocoError, match="damaged"):
+        pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
+
+
+def test_too_many_unreadable_files_stop_the_run_and_are_listed(tmp_path):
+    run = RunDirectory(tmp_path)
+    budget = SkipBudget(run, lambda i: f"{i}.jpg", images=200, most=0.01)
+    budget.add({3: "truncated JPEG", 9: "no bytes"})
+    budget.add({3: "truncated JPEG"})
+    assert run.skipped.read_text() == "3.jpg\ttruncated JPEG\n9.jpg\tno bytes\n"
+    with pytest.raises(MocoError, match=r"3 of 200 images cannot be read .*--machine.max-skipped"):
+        budget.add({11: "no bytes"})
+
+
+def test_more_images_a_step_than_there_are_is_an_error_that_names_the_flag(digits, tmp_path):
+    np.save(tmp_path / "few.npy", digits[0][:20])
+    with pytest.raises(MocoError, match="lower --batch"):
+        pretrain(tmp_path / "few.npy", tmp_path / "run", SMALL, machine=CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_v2_on_few_images_says_that_its_queue_is_too_large_and_names_auto(digits_file, tmp_path):
+    with pytest.raises(MocoError, match=r"--dictionary.size .* auto"):
+        pretrain(
+            digits_file,
+            tmp_path / "run",
+            override(v2(), {"image_size": 16, "encoder.backbone": "resnet10w8"}),
+            machine=CPU,
+        )
