@@ -57,7 +57,7 @@ def test_eight_drawings_share_the_label_of_their_digit(demo: Demo) -> None:
 
 
 def test_it_knows_how_it_wants_to_be_learnt(demo: Demo) -> None:
-    assert (demo.hints.views, demo.hints.steps) == ("documents", 600)
+    assert (demo.hints.views, demo.hints.steps) == ("documents", 640)
 
 
 def test_judging_takes_the_part_that_was_held_back() -> None:

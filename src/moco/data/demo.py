@@ -37,7 +37,7 @@ _FINER = 4
 class Demo:
     """Handwritten digits, 32 x 32, white on black: `demo`, `demo:train`, `demo:validation` or `demo:test`."""
 
-    hints = Hints(views="documents", steps=600)
+    hints = Hints(views="documents", steps=640)
 
     def __init__(self, part: str = "") -> None:
         if part not in _PARTS:

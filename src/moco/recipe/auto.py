@@ -19,6 +19,12 @@ BUDGET = 20_000
 FEWEST, MOST = 20, 800
 """Epochs of a run whose length the data do not ask for otherwise; 800 are the longest of the papers."""
 
+RATE = 0.06
+"""Learning rate for 256 images, after a warm-up: twice the papers', whose runs are far longer."""
+
+LONG_QUEUE = 16384
+"""Keys from which on v2's temperature fits; shorter queues go with that of the official CIFAR-10 demo."""
+
 QUEUE_SHARE = 65536 / 1_281_167
 """K over the images of ImageNet, the share that the papers' queue has of their data."""
 
@@ -87,7 +93,7 @@ def _fit_network(fit: _Fitting, facts: DataFacts) -> None:
     if facts.images >= 300_000 and size >= 96:
         choice = "resnet50", f"{facts.images:,} images fill it, as in the papers"
     elif facts.images < 20_000 and small:
-        choice = "resnet18w16", f"a narrow ResNet-18: {facts.images:,} small images do not fill a wide one"
+        choice = "resnet10w16", f"a small, narrow ResNet: {facts.images:,} small images do not fill a larger one"
     else:
         choice = "resnet18", f"{facts.images:,} images do not fill a ResNet-50"
     backbone = fit.choose("encoder.backbone", *choice)
@@ -108,7 +114,11 @@ def _fit_batch_and_queue(fit: _Fitting, facts: DataFacts) -> None:
     size = min(65536, max(share, 2 * batch))
     size = size if size < facts.images else batch
     reason = f"{size / facts.images:.0%} of the images; the papers' queue holds 5 % of ImageNet"
-    fit.choose("dictionary.size", size, reason)
+    size = int(fit.choose("dictionary.size", size, reason))
+    if size >= LONG_QUEUE:
+        fit.choose("loss.temperature", 0.2, "v2's, for a long queue")
+    else:
+        fit.choose("loss.temperature", 0.1, f"the official CIFAR-10 demo's, for a queue of {size:,}")
 
 
 def _fit_batch(fit: _Fitting, facts: DataFacts) -> int:
@@ -139,7 +149,10 @@ def _fit_time(fit: _Fitting, facts: DataFacts, steps: int | None) -> None:
     horizon = min(1000, max(20, steps_per_epoch))
     why = {1000: "as in the papers", steps_per_epoch: "an epoch"}.get(horizon, "the least that is steady")
     fit.choose("keys.m", round(1 - 1 / horizon, 4), f"the key encoder averages over {horizon:,} steps, {why}")
-    fit.choose("optim.lr", 0.03 * batch / 256, f"0.03 for 256 images, in proportion for {batch}")
+    fit.choose("optim.lr", RATE * batch / 256, f"{RATE} for 256 images{'' if batch == 256 else f', so for {batch}'}")
+    epochs = fit.fixed.get("epochs", fit.values.get("epochs"))
+    warmup = min(10.0, round(0.15 * epochs, 2))
+    fit.choose("schedule.warmup_epochs", warmup, "a rate this high needs a slow start")
 
 
 def _power_of_two_below(x: float) -> int:

@@ -1,0 +1,155 @@
+"""Our step against the plain loop: ResNet-18 with the small stem, 32 px, batch 128, queue of 65536 keys.
+
+The plain loop is the official step for one process, written as one would: fp32, NCHW, eager, ordinary BatchNorm, a
+permutation as shuffle, the queue cloned, cross-entropy over the concatenated logits, one parameter after the other in
+the momentum update. It is given finished views; ours makes its views inside the timed step. Both run in turns, so that
+what else the machine does hits both; the best turn of each counts.
+
+    python benchmarks/step.py           # a table
+    python benchmarks/step.py --json    # one line: ratio, matrix_share, images_per_second, ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import resnet18
+
+from moco.data.loader import Batch
+from moco.device import place
+from moco.machine import Machine
+from moco.recipe import cifar, override
+from moco.training import build_training, train_step
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--queue", type=int, default=65536)
+    parser.add_argument("--norm-group", type=int, default=32)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    a = parser.parse_args()
+
+    placement = place(Machine(device=a.device))
+    ours, flops = our_step(a.batch, a.queue, a.norm_group, placement)
+    plain = plain_step(a.batch, a.queue, placement.device)
+    seconds: dict[str, list[float]] = {"ours": [], "plain": []}
+    matrix: list[float] = []
+    for _ in range(a.turns):
+        matrix.append(matrix_rate(placement.device))
+        seconds["ours"].append(timed(ours, placement.device, 3))
+        seconds["plain"].append(timed(plain, placement.device, 1))
+    best = {name: min(values) for name, values in seconds.items()}
+    rate = max(matrix)
+    result = {
+        "benchmark": "step",
+        "ratio": round(best["plain"] / best["ours"], 2),
+        "matrix_share": round(flops / best["ours"] / rate, 3),
+        "images_per_second": round(a.batch / best["ours"], 1),
+        "plain_images_per_second": round(a.batch / best["plain"], 1),
+        "step_gflop": round(flops / 1e9, 1),
+        "matrix_gflops": round(rate / 1e9, 1),
+        "turns_seconds": {name: [round(v, 3) for v in values] for name, values in seconds.items()},
+        "placement": placement.reason,
+        "torch": torch.__version__,
+        "batch": a.batch,
+        "queue": a.queue,
+    }
+    if a.json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        print(f"{name:24} {value}")
+
+
+def our_step(batch: int, queue: int, group: int, placement) -> tuple[Callable[[], object], float]:
+    """Our training step on random uint8 images, views included, and the operations its products take."""
+    changes = {"batch": batch, "dictionary.size": queue, "encoder.norm_group": group}
+    training = build_training(override(cifar(), changes), images=1 << 20, placement=placement)
+    pixels = torch.randint(0, 256, (batch, 3, 32, 32), dtype=torch.uint8)
+    images = Batch(pixels, np.full((batch, 2), 32), np.arange(batch), 0, {})
+
+    def step() -> object:
+        return train_step(training, images)
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return step, float(counter.get_total_flops())
+
+
+def plain_step(batch: int, queue_size: int, device: torch.device) -> Callable[[], object]:
+    """The official step for one process, on finished fp32 views."""
+
+    def encoder() -> nn.Module:
+        net = resnet18(num_classes=128)
+        net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        net.maxpool = nn.Identity()
+        return net
+
+    encoder_q = encoder().to(device)
+    encoder_k = copy.deepcopy(encoder_q)
+    for p in encoder_k.parameters():
+        p.requires_grad = False
+    queue = F.normalize(torch.randn(128, queue_size, device=device), dim=0)
+    optimizer = torch.optim.SGD(encoder_q.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4, foreach=False)
+    x_q, x_k = torch.randn(2, batch, 3, 32, 32, device=device)
+    pointer = [0]
+
+    def step() -> Tensor:
+        q = F.normalize(encoder_q(x_q), dim=1)
+        with torch.no_grad():
+            for p_q, p_k in zip(encoder_q.parameters(), encoder_k.parameters(), strict=True):
+                p_k.data = p_k.data * 0.99 + p_q.data * 0.01
+            order = torch.randperm(batch, device=device)
+            k = F.normalize(encoder_k(x_k[order]), dim=1)[torch.argsort(order)]
+        positive = torch.einsum("nc,nc->n", [q, k]).unsqueeze(-1)
+        negative = torch.einsum("nc,ck->nk", [q, queue.clone().detach()])
+        logits = torch.cat([positive, negative], dim=1) / 0.1
+        loss = F.cross_entropy(logits, torch.zeros(batch, dtype=torch.long, device=device))
+        queue[:, pointer[0] : pointer[0] + batch] = k.T
+        pointer[0] = (pointer[0] + batch) % queue_size
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Operations a second of a bf16 matrix product, 2048 x 2048 x 2048: the machine's own measure."""
+    a, b = torch.randn(2, 2048, 2048, device=device).bfloat16()
+    return 2 * 2048**3 / min(timed(lambda: a @ b, device, 5) for _ in range(3))
+
+
+def timed(work: Callable[[], object], device: torch.device, times: int) -> float:
+    """Seconds of one call, after one to warm up."""
+    work()
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    synchronise(device)
+    return (time.perf_counter() - start) / times
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()
