@@ -93,6 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
         COMMANDS[arguments[0]](arguments[1:])
     except MocoError as error:
         _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
     except BrokenPipeError:
         sys.exit(141)
 

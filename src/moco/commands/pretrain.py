@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moco.commands.choose import choose_recipe
+from moco.commands.report import report
 from moco.commands.tell import Silent, Teller
 from moco.commands.watch import KNNWatch
 from moco.data.loader import Loader, MemoryLoader, Plan, WorkerLoader
@@ -51,10 +52,12 @@ def pretrain(
     chosen = choose_recipe(recipe, source, facts, views, changes or {}, tell)
     _refuse_too_few(chosen, source)
     watched = open_labelled(watch) if watch is not None else None
-    record = DataRecord(str(data), len(source), fingerprint(source))
+    where = str(Path(data).resolve()) if Path(data).exists() else str(data)
+    record = DataRecord(where, len(source), fingerprint(source))
     run = start_run(out, chosen, machine, record)
     try:
         _pretrain(run, chosen, source, facts, watched, machine, tell)
+        tell.note(f"{report(out)} shows the run; moco.load({str(out)!r}) gives the encoder")
     finally:
         run.unlock()
     return out
@@ -84,7 +87,7 @@ def _pretrain(
     if facts.fits_in_memory(machine.memory_gib):
         memory, unreadable = load_memory(source, workers, tell.reading("reading images", len(source)))
         skipped.add(unreadable)
-        loader = MemoryLoader(memory)
+        loader = MemoryLoader(memory) if memory is not None else loader
     if len(skipped):
         tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
     preprocess = Preprocess(recipe.image_size, recipe.normalize)

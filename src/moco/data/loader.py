@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -99,9 +100,16 @@ class WorkerLoader:
             _Steps(self.source, self.cut, plan, start),
             batch_size=None,
             num_workers=self.workers,
+            worker_init_fn=_leave_signals_to_the_main_process,
             prefetch_factor=2 if self.workers else None,
         )
         yield from loader
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; the main one alone decides when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Steps(Dataset[Batch]):

@@ -45,10 +45,14 @@ class Memory:
         return out, sizes
 
 
+LONGEST = 512
+"""Sides above this are not small: one such image would pad a whole batch to its size."""
+
+
 def load_memory(
     source: Source, threads: int, progress: Callable[[int], object] | None = None
-) -> tuple[Memory, Skipped]:
-    """Decode every image of the source; `progress` is told how many are done."""
+) -> tuple[Memory | None, Skipped]:
+    """Decode every image of the source; `progress` is told how many are done. None where one is larger than LONGEST."""
     images: list[NDArray[np.uint8] | str] = []
 
     def read(i: int) -> NDArray[np.uint8] | str:
@@ -60,6 +64,9 @@ def load_memory(
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for image in pool.map(read, range(len(source)), chunksize=64):
             images.append(image)
+            if not isinstance(image, str) and max(image.shape) > LONGEST:
+                pool.shutdown(cancel_futures=True)
+                return None, {}
             if progress is not None and len(images) % 256 == 0:
                 progress(len(images))
     skipped = {i: image for i, image in enumerate(images) if isinstance(image, str)}

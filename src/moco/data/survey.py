@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moco.data.decode import header_size
+from moco.data.memory import LONGEST
 from moco.data.source import Source, Unreadable
 from moco.errors import MocoError
 
@@ -26,8 +27,8 @@ class Survey:
         return 3 * self.mean_area * self.images
 
     def fits_in_memory(self, gib: float) -> bool:
-        """Whether the images are small (256 x 256 pixels on average, no side over 512) and fit in so many GiB."""
-        return self.decoded_bytes <= gib * 2**30 and self.mean_area <= 256 * 256 and self.longest_side <= 512
+        """Whether the images are small (256 x 256 pixels on average, no side over LONGEST) and fit in so many GiB."""
+        return self.decoded_bytes <= gib * 2**30 and self.mean_area <= 256 * 256 and self.longest_side <= LONGEST
 
 
 def survey(source: Source, sample: int = 512) -> Survey:

@@ -26,8 +26,8 @@ def uniformity(z: Tensor) -> Tensor:
 
     0: all in one point; -3.9 for vectors spread evenly in 128 dimensions.
     """
-    squares: Tensor = torch.pdist(z.float()) ** 2
-    return torch.log(torch.exp(-2 * squares).mean())
+    distances: Tensor = torch.pdist(z.float())
+    return torch.log((-2 * distances**2).exp().mean())
 
 
 def spread(z: Tensor) -> Tensor:

@@ -145,12 +145,11 @@ def _fit_time(fit: _Fitting, facts: DataFacts, steps: int | None) -> None:
         reason = (
             f"{'at least' if epochs == FEWEST else 'at most'}; {epochs * steps_per_epoch:,} steps of {batch} images"
         )
-    fit.choose("epochs", epochs, reason)
+    epochs = int(fit.choose("epochs", epochs, reason))
     horizon = min(1000, max(20, steps_per_epoch))
     why = {1000: "as in the papers", steps_per_epoch: "an epoch"}.get(horizon, "the least that is steady")
     fit.choose("keys.m", round(1 - 1 / horizon, 4), f"the key encoder averages over {horizon:,} steps, {why}")
     fit.choose("optim.lr", RATE * batch / 256, f"{RATE} for 256 images{'' if batch == 256 else f', so for {batch}'}")
-    epochs = fit.fixed.get("epochs", fit.values.get("epochs"))
     warmup = min(10.0, round(0.15 * epochs, 2))
     fit.choose("schedule.warmup_epochs", warmup, "a rate this high needs a slow start")
 

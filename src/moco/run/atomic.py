@@ -18,7 +18,7 @@ def no_space_is_told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise MocoError(
                 f"{path} could not be written: {os.strerror(error.errno).lower()}. Files written earlier are whole; "
                 "make room, then run the same command to continue"
