@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -32,4 +34,4 @@ def uniformity(z: Tensor) -> Tensor:
 
 def spread(z: Tensor) -> Tensor:
     """Mean standard deviation of the coordinates of unit vectors N x C, times sqrt(C): 0 collapsed, 1 evenly spread."""
-    return z.std(dim=0, correction=0).mean() * z.shape[1] ** 0.5
+    return z.std(dim=0, correction=0).mean() * math.sqrt(z.shape[1])
