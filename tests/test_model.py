@@ -19,7 +19,7 @@ from moco.recipe import EndToEnd, InfoNCE, Momentum, Queue, Stored, end_to_end, 
 from moco.training import build_training, train_step
 
 N, GROUP = 8, 4
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, reason="")
+CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 
 
 def recipe_of(base=None, **changes):

@@ -120,7 +120,7 @@ def test_cifar_gets_a_resnet_18_with_a_small_stem_and_a_momentum_near_the_demos(
 
 
 def test_few_small_images_get_a_narrow_network_and_few_large_ones_a_resnet_18():
-    assert fit(11200, 32).encoder.backbone == "resnet18w16"
+    assert fit(11200, 32).encoder.backbone == "resnet10w16"
     assert fit(9469, 224).encoder.backbone == "resnet18"
 
 

@@ -1,12 +1,14 @@
-"""Where tensors live and in which precision they are multiplied; measured once, then written down."""
+"""Where tensors live and how they are multiplied; measured once a run, then written down."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from moco.errors import MocoError
 from moco.machine import Machine
@@ -14,11 +16,12 @@ from moco.machine import Machine
 
 @dataclass(frozen=True)
 class Placement:
-    """A device, bf16 autocast or fp32, and the memory format of images."""
+    """A device, bf16 autocast or fp32, the memory format of images, and CPU threads."""
 
     device: torch.device
     bf16: bool
     channels_last: bool
+    threads: int
     reason: str
     """One line for people: what was chosen and why."""
 
@@ -37,17 +40,48 @@ class Placement:
 
 
 def place(machine: Machine) -> Placement:
-    """Choose for this machine; measures bf16 against fp32 (about half a second) where `precision` is `auto`."""
+    """Choose for this machine, and set the CPU threads; about a second where `precision` or `threads` is open.
+
+    Raises MocoError for a device that cannot be used.
+    """
     device = _device(machine.device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    if machine.precision != "auto":
-        bf16 = machine.precision == "bf16"
-        return Placement(device, bf16, channels_last=True, reason=f"{machine.precision} on {name}, as asked")
-    ratio = _rate(device, bf16=True) / _rate(device, bf16=False)
-    if ratio > 1.1:
-        reason = f"bf16 with channels_last on {name}: {ratio:.1f} times the speed of plain fp32, measured"
-        return Placement(device, True, channels_last=True, reason=reason)
-    return Placement(device, False, channels_last=True, reason=f"fp32 on {name}: bf16 is no faster here, measured")
+    most = machine.threads or torch.get_num_threads()
+    if machine.precision == "auto" or (machine.threads is None and device.type == "cpu" and most > 1):
+        placement = _measured(device, machine, most)
+    else:
+        reason = f"{machine.precision} on {_name(device, most)}, as set"
+        placement = Placement(device, machine.precision == "bf16", True, most, reason)
+    torch.set_num_threads(placement.threads)
+    return placement
+
+
+def _measured(device: torch.device, machine: Machine, most: int) -> Placement:
+    """The fastest of the precisions and formats; one thread only where more are clearly slower."""
+    precisions = {"auto": (True, False), "bf16": (True,), "fp32": (False,)}[machine.precision]
+    counts = (most,) if machine.threads is not None or device.type != "cpu" else tuple({most, 1})
+    trials = {(bf16, cl, n): _trial(device, bf16, cl) for bf16 in precisions for cl in (True, bf16) for n in counts}
+    rates = dict.fromkeys(trials, 0.0)
+    for _ in range(5):  # in turns, so that whatever else the machine does hits all of them
+        for (bf16, cl, n), trial in trials.items():
+            torch.set_num_threads(n)
+            rates[bf16, cl, n] = max(rates[bf16, cl, n], _rate(trial))
+    biased = {key: rate * (1.2 if key[2] == most else 1.0) for key, rate in rates.items()}
+    bf16, channels_last, threads = max(biased, key=lambda key: biased[key])
+    plain = max(rate for (b, _, n), rate in rates.items() if not b and n == threads) if False in precisions else 0.0
+    words = f"{'bf16' if bf16 else 'fp32'} on {_name(device, threads)}"
+    if bf16 and plain:
+        words += f": {rates[bf16, channels_last, threads] / plain:.1f} times the speed of fp32, measured"
+    elif len(precisions) > 1:
+        words += ": bf16 is no faster here, measured"
+    if threads < most:
+        words += f"; {most} threads are slower now (is the machine busy? --machine.threads {most} insists)"
+    return Placement(device, bf16, channels_last, threads, words)
+
+
+def _name(device: torch.device, threads: int) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"the CPU with {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _device(name: str) -> torch.device:
@@ -61,27 +95,38 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _rate(device: torch.device, bf16: bool) -> float:
-    """Steps a second of two small convolution blocks, forward and backward: the shapes of a ResNet's middle."""
-    fmt = torch.channels_last if bf16 else torch.contiguous_format
-    with torch.random.fork_rng(devices=[]):
+def _trial(device: torch.device, bf16: bool, channels_last: bool) -> Callable[[], float]:
+    """Forward and backward of two small convolution blocks, the shapes of a ResNet's middle."""
+    fmt = torch.channels_last if channels_last else torch.contiguous_format
+    with seeded(0, device):
         net = nn.Sequential(*(nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64)) for _ in range(2)))
         net = net.to(device).to(memory_format=fmt)
         x = torch.randn(32, 64, 16, 16, device=device).contiguous(memory_format=fmt)
 
-    def step() -> Tensor:
+    def step() -> float:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            loss: Tensor = net(x).float().square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+            loss = net(x).float().square().mean()
+        loss.backward()
+        return float(loss.detach())
 
-    for _ in range(2):
-        float(step().detach())
-    best = float("inf")
+    return step
+
+
+def _rate(step: Callable[[], float]) -> float:
+    step()
+    start = time.perf_counter()
     for _ in range(3):
-        start = time.perf_counter()
-        for _ in range(3):
-            loss = step()
-        float(loss.detach())
-        best = min(best, time.perf_counter() - start)
-    return 3 / best
+        step()
+    return 3 / (time.perf_counter() - start)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's generators start from `seed` inside, and are as they were afterwards."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

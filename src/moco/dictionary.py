@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +10,9 @@ from torch.nn import functional as F
 
 from moco.errors import MocoError
 from moco.ops import draw
+from moco.ops.crop import beside
 from moco.ops.info_nce import Contrast
 from moco.recipe import Bank, Batch, Queue, Recipe
-
-
-class Dictionary(Protocol):
-    """Look up before the optimizer's step, update after it: no key is ever its own negative."""
-
-    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
-        """What each query (N x C) is contrasted with; `index` (N) are the positions of the images in the data set."""
-        ...
-
-    def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
-        """Take in what this step encoded; q and k are N x C of unit length."""
-        ...
-
-    def filled(self, keys_seen: int) -> float:
-        """Share of the dictionary that real images fill after so many keys."""
-        ...
 
 
 class KeyQueue(nn.Module):
@@ -89,8 +73,9 @@ class BatchKeys(nn.Module):
 class MemoryBank(nn.Module):
     """One representation per image of the data set (InstDisc, arXiv:1805.01978; v1, section 3.2).
 
-    The positive is the image's own entry; `drawn` negatives are drawn for each query, uniformly, with replacement,
-    from the whole bank. After the step an entry follows its query: w <- normalise(m w + (1 - m) q).
+    The positive is the image's own entry; `drawn` negatives are drawn for each query, uniformly, with replacement, from
+    the whole bank (a table of N x images a step: for small sets). After the step an entry follows its query:
+    w <- normalise(m w + (1 - m) q).
     """
 
     entries: Tensor
@@ -105,11 +90,8 @@ class MemoryBank(nn.Module):
     def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
         """Contrast each query (N x C) with its image's entry and `drawn` random entries."""
         images = len(self.entries)
-        count = torch.from_numpy(self._draw(len(q), images, step)).to(q.device)
-        return Contrast(self.entries[index], self.entries, count.log())
-
-    def _draw(self, n: int, images: int, step: int) -> draw.Counts:
-        return draw.counts(n, self.drawn, images, self.seed, draw.stream("bank"), step)
+        count = draw.counts(len(q), self.drawn, images, self.seed, draw.stream("bank"), step)
+        return Contrast(self.entries[index], self.entries, beside(q, count).log())
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:

@@ -18,10 +18,11 @@ from moco.encoder import Encoder
 from moco.errors import MocoError
 from moco.health import chance, judge
 from moco.machine import Machine
-from moco.run.atomic import write_atomically
+from moco.run.atomic import write_text
 from moco.run.directory import RunDirectory
-from moco.run.encoder_file import read_tensors, save_encoder
+from moco.run.encoder_file import save_encoder
 from moco.run.log import Log, Row
+from moco.run.tensors import read_tensors, write_tensors
 from moco.training import Training, train_step
 
 Watch = Callable[[Encoder], dict[str, float]]
@@ -123,18 +124,19 @@ def _loop(
 def save(t: Training, run: RunDirectory, name: str = "last.pt") -> None:
     """Write a checkpoint and the encoder; refuses to save a training whose loss has left the finite numbers."""
     refuse_bad_loss(t)
-    state = t.state()
-    write_atomically(run.checkpoint.with_name(name), lambda file: torch.save(state, file))
-    save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step)
+    save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step)  # first: a checkpoint never lacks its encoder
+    write_tensors(run.checkpoint.with_name(name), t.state())
 
 
 def refuse_bad_loss(t: Training) -> None:
-    """Raise MocoError if the loss of any step so far was not finite."""
+    """Raise MocoError if the loss of any step so far, or a weight now, is not finite."""
     bad = t.bad_step()
+    if bad is None and not t.finite():
+        bad = t.step
     if bad is not None:
         raise MocoError(
-            f"the loss is not a finite number since step {bad} (noticed at step {t.step}); the last checkpoint is from "
-            "before that. Lower --optim.lr, or use --machine.precision fp32"
+            f"the loss or the weights are not finite numbers since step {bad} (noticed at step {t.step}); the last "
+            "checkpoint is from before that. Lower --optim.lr in a new run, or use --machine.precision fp32"
         )
 
 
@@ -147,25 +149,29 @@ class SkipBudget:
         self._images = images
         self._most = most
         self._found: Skipped = {}
+        self._lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
 
     def add(self, skipped: Skipped) -> None:
         """Note unreadable files; raises MocoError where they exceed the budget."""
         new = {i: reason for i, reason in skipped.items() if i not in self._found}
-        if not new:
-            return
         self._found |= new
-        lines = [f"{self._names(i)}\t{reason}\n" for i, reason in sorted(self._found.items())]
-        write_atomically(self._path, lambda file: file.write("".join(lines).encode()))
-        if len(self._found) > self._most * self._images:
-            first = min(self._found)
+        lines = sorted({*self._lines, *(f"{_one_line(self._names(i))}\t{reason}\n" for i, reason in new.items())})
+        if lines != self._lines:
+            self._lines = lines
+            write_text(self._path, "".join(lines))
+        if len(self) > self._most * self._images:
             raise MocoError(
-                f"{len(self._found)} of {self._images} images cannot be read ({self._names(first)}: "
-                f"{self._found[first]}; all are listed in {self._path}). That is more than {self._most:.1%}; "
+                f"{len(self)} of {self._images} images cannot be read ({self._lines[0].strip().replace(chr(9), ': ')}; "
+                f"all are listed in {self._path}). That is more than {self._most:.1%}; "
                 "remove or repair them, or allow more with --machine.max-skipped"
             )
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._lines)
+
+
+def _one_line(name: str) -> str:
+    return name.replace("\n", " ").replace("\t", " ")
 
 
 class _Recorder:

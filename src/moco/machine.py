@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 from moco.errors import MocoError
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """How a recipe is run here. Two machines give the same encoder up to the rounding of their precision."""
+    """How a recipe is run here. Two machines give the same encoder up to rounding (of products, and of crops)."""
 
     device: str = "auto"
     """`auto`: a CUDA GPU if there is one, else the CPU. Or a torch device, such as `cuda:1`."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto`: bf16 autocast where a short measurement shows that it is faster. Loss, keys and weights stay fp32."""
+    threads: int | None = None
+    """CPU threads of torch; None: all cores, or one where a measurement shows that more are slower."""
     workers: int | None = None
     """Processes (or threads, for images kept in memory) that decode; None: one per core, at most 8."""
     memory_gib: float = 4.0
-    """Decoded images up to this many GiB, at most 256 x 256 pixels each, are kept in memory as uint8."""
+    """Small images (256 x 256 pixels on average) that take up to this many GiB decoded are kept in memory."""
     log_every: int = 10
     """Steps between two lines of the log."""
     checkpoint_seconds: float = 300.0
@@ -31,7 +39,14 @@ class Machine:
     max_skipped: float = 0.01
     """Share of unreadable files beyond which the run stops."""
 
+    @property
+    def decoders(self) -> int:
+        """How many processes or threads decode."""
+        return self.workers if self.workers is not None else min(8, cores())
+
     def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise MocoError(f"--machine.threads {self.threads}: must be at least 1")
         if self.workers is not None and self.workers < 0:
             raise MocoError(f"--machine.workers {self.workers}: must be 0 or more")
         if self.log_every < 1:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from moco.encoder import Encoder, build_encoder
 from moco.ops import draw
+from moco.ops.crop import beside
 from moco.ops.momentum import momentum_update_
 from moco.recipe import EndToEnd, Momentum, Recipe, Stored
 
@@ -25,7 +27,7 @@ class Contrastive(nn.Module):
         self.symmetric = recipe.loss.symmetric
         self.seed = recipe.seed
         self.grouped = recipe.encoder.norm_group is not None
-        self.query_encoder, self.width = build_encoder(recipe.encoder)
+        self.query_encoder = build_encoder(recipe.encoder)[0]
         self.key_encoder = None
         if isinstance(recipe.keys, Momentum):
             self.key_encoder = copy.deepcopy(self.query_encoder).requires_grad_(False)
@@ -55,9 +57,8 @@ class Contrastive(nn.Module):
         """Encode the images in a drawn order, so that BatchNorm groups differ from the queries' (v1, section 3.3)."""
         if not (shuffle and self.grouped):
             return encoder(x)  # type: ignore[no-any-return]
-        order = torch.from_numpy(draw.permutation(len(x), self.seed, draw.stream("shuffle"), step, half)).to(x.device)
-        home = torch.argsort(order)
-        return encoder(x[order])[home]  # type: ignore[no-any-return]
+        order = draw.permutation(len(x), self.seed, draw.stream("shuffle"), step, half)
+        return encoder(x[beside(x, order)])[beside(x, np.argsort(order))]  # type: ignore[no-any-return]
 
     def momentum_update(self) -> None:
         """Equation 2 over all parameters, head included; BatchNorm statistics are the key encoder's own."""

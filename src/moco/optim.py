@@ -30,6 +30,7 @@ class LARS(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al., arXiv:1708.03888), as SimCLR uses it.
 
     The rate of a tensor is multiplied by trust |w| / |g + decay w|; a group with `trust=None` keeps the plain rate.
+    The rate goes into the velocity, so that a changed rate acts on new gradients alone.
     """
 
     def __init__(
@@ -54,8 +55,8 @@ class LARS(torch.optim.Optimizer):
         state = self.state[p]
         if "velocity" not in state:
             state["velocity"] = torch.zeros_like(p)
-        state["velocity"].mul_(group["momentum"]).add_(direction)
-        p.add_(state["velocity"], alpha=-group["lr"])
+        state["velocity"].mul_(group["momentum"]).add_(direction, alpha=group["lr"])
+        p.sub_(state["velocity"])
 
 
 def learning_rate(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +9,11 @@ import torch
 from torch import Tensor
 
 from moco.data.loader import Batch
-from moco.device import Placement
+from moco.device import Placement, seeded
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
 from moco.model import Contrastive
 from moco.ops import draw
+from moco.ops.crop import beside
 from moco.ops.info_nce import Loss, info_nce
 from moco.optim import build_optimizer, learning_rate, set_learning_rate_
 from moco.recipe import Recipe
@@ -59,6 +58,11 @@ class Training:
         """The learning rate of the coming step."""
         return learning_rate(self.recipe, self.step, self.steps_per_epoch)
 
+    def finite(self) -> bool:
+        """Whether all weights of the query encoder are finite; waits for the device."""
+        norms = torch._foreach_norm([p.detach() for p in self.model.query_encoder.parameters()])
+        return bool(torch.stack(list(norms)).isfinite().all())
+
     def bad_step(self) -> int | None:
         """The first step with a loss that was not finite; waits for the device."""
         step = int(self.first_bad)
@@ -67,8 +71,7 @@ class Training:
 
 def build_training(recipe: Recipe, images: int, placement: Placement) -> Training:
     """A training at step 0: all weights and keys are functions of the recipe's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+    with seeded(recipe.seed, torch.device("cpu")):
         model = Contrastive(recipe)
     dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1))
     placement.put(model)
@@ -87,9 +90,11 @@ def build_training(recipe: Recipe, images: int, placement: Placement) -> Trainin
 
 def train_step(t: Training, batch: Batch) -> Loss:
     """One step of momentum contrast, in the order of the paper's Algorithm 1. Nothing in it waits for the device."""
-    recipe, index = t.recipe, torch.from_numpy(batch.index).to(t.placement.device)
+    recipe = t.recipe
     x_q, x_k = _views(t, batch)
-    with t.placement.autocast(), _drawn_layers(recipe.seed, t.step):
+    index = beside(x_q, batch.index)
+    layers = int(draw.counter(recipe.seed, draw.stream("layers"), t.step) >> 1)  # dropout and its kin
+    with t.placement.autocast(), seeded(layers, t.placement.device):
         pairs = list(t.model.pairs(x_q, x_k, t.step))  # (q, k); both ways round if symmetric
     halves = [info_nce(q, t.dictionary.look_up(q, k, index, t.step), recipe.loss.temperature) for q, k in pairs]
     mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
@@ -108,19 +113,8 @@ def train_step(t: Training, batch: Batch) -> Loss:
     return Loss(mean.loss.detach(), *mean[1:])
 
 
-@contextmanager
-def _drawn_layers(seed: int, step: int) -> Iterator[None]:
-    """Dropout and its kin draw from (seed, step), and leave the generators of the caller as they were."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(draw.counter(seed, draw.stream("layers"), step) >> 1))
-        yield
-
-
 def _views(t: Training, batch: Batch) -> tuple[Tensor, Tensor]:
     pixels = batch.pixels.to(t.placement.device, non_blocking=True)
     if batch.sizes is None:
-        x_q, x_k = t.views.finish(pixels, batch.index, batch.epoch)
-    else:
-        x_q, x_k = t.views(pixels, batch.sizes, batch.index, batch.epoch)
-    fmt = t.placement.memory_format
-    return x_q.contiguous(memory_format=fmt), x_k.contiguous(memory_format=fmt)
+        return t.views.finish(pixels, batch.index, batch.epoch, t.placement.memory_format)
+    return t.views(pixels, batch.sizes, batch.index, batch.epoch, t.placement.memory_format)

@@ -20,7 +20,7 @@ from moco.training import build_training, train_step
 
 IMAGES, N, K, C, GROUP, STEPS_PER_EPOCH, EPOCHS = 64, 16, 40, 24, 4, 4, 5
 M = 0.99
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, reason="")
+CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 """fp32, after 20 steps in which one side sums in another order than the other."""
 

@@ -16,7 +16,7 @@ from moco.recipe import EndToEnd, end_to_end
 from moco.training import build_training, train_step
 
 N, GROUP, T = 12, 4, 0.07
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, reason="")
+CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 
 
 def training(shuffle=True):

@@ -20,7 +20,7 @@ from moco.recipe import Bank, memory_bank
 from moco.training import build_training, train_step
 
 IMAGES, N, K, GROUP = 24, 8, 50, 4
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, reason="")
+CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 
 
 def recipe_of():

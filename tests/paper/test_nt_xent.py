@@ -18,7 +18,7 @@ from moco.ops.info_nce import info_nce
 from moco.recipe import Encoder, simclr
 from moco.training import build_training, train_step
 
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, reason="")
+CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 
 
 def nt_xent(z, tau):

@@ -18,7 +18,7 @@ from moco.recipe import Encoder, InfoNCE, Queue, cifar
 from moco.training import build_training, train_step
 
 IMAGES, N, K, GROUP, T, M, LR, DECAY = 48, 8, 32, 4, 0.1, 0.99, 0.06, 5e-4
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, reason="")
+CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 
 
 def training(halves="sum"):

@@ -11,7 +11,7 @@ from moco.commands.tell import Teller
 from moco.data.source import Source
 from moco.data.survey import Survey
 from moco.errors import MocoError
-from moco.recipe import RECIPES, Recipe, check, from_json, named_views, override
+from moco.recipe import RECIPES, Queue, Recipe, check, from_json, named_views, override
 from moco.recipe.auto import DataFacts, auto
 
 
@@ -29,7 +29,7 @@ def choose_recipe(
         )
         tell.choices(choices)
         check(fitted)
-        return fitted
+        return _with_a_note_on_its_queue(fitted, facts, tell)
     chosen = recipe if isinstance(recipe, Recipe) else named_recipe(recipe)
     if views is not None:
         chosen = dataclasses.replace(chosen, query_view=named_views(views), key_view=None)
@@ -40,7 +40,19 @@ def choose_recipe(
             f"note: --batch {chosen.batch} with the recipe's --optim.lr {chosen.optim.lr}; "
             "the papers change the two in proportion"
         )
-    return chosen
+    return _with_a_note_on_its_queue(chosen, facts, tell)
+
+
+def _with_a_note_on_its_queue(recipe: Recipe, facts: Survey, tell: Teller) -> Recipe:
+    match recipe.dictionary:
+        case Queue(size=size) if 0.1 * facts.images < size < facts.images and facts.images > 1000:
+            tell.note(
+                f"note: the queue of {size:,} keys holds {size / facts.images:.0%} of the images, so an image often "
+                "meets its own old key as a negative; the papers' share is 5 %"
+            )
+        case _:
+            pass
+    return recipe
 
 
 def named_recipe(name: str) -> Recipe:

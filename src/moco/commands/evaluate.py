@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from moco.commands.tell import Silent, Teller
 from moco.data.open import Labelled, open_labelled
-from moco.device import place
+from moco.device import place, seeded
 from moco.embed import Prepared, embed
 from moco.encoder import build_encoder
 from moco.errors import MocoError
@@ -74,10 +74,9 @@ def _features(
     encoder, preprocess = load(run.path)
     placement = place(machine)
     modules = [placement.put(encoder), placement.put(_untrained(run.recipe()))]
-    workers = machine.workers if machine.workers is not None else min(8, os.cpu_count() or 1)
 
     def features(side: Labelled) -> dict[str, Features]:
-        images = Prepared(side.source, preprocess.centre, workers)
+        images = Prepared(side.source, preprocess.centre, machine.decoders)
         made = [embed(module, images, preprocess.normalise, placement).numpy() for module in modules]
         labels = side.labels[images.index]
         return {name: Features(f, labels) for name, f in zip(ENCODERS, [*made, images.pixels()], strict=True)}
@@ -96,8 +95,7 @@ def _rows(features: dict[str, Features], rows: NDArray[np.int64]) -> dict[str, F
 
 def _untrained(recipe: Recipe) -> torch.nn.Module:
     """The backbone as the run had it before its first step."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+    with seeded(recipe.seed, torch.device("cpu")):
         encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None))
     return encoder.backbone
 

@@ -72,7 +72,9 @@ def _pretrain(
     machine: Machine,
     tell: Teller,
 ) -> None:
-    placement = _place(run, machine)
+    resumed = run.checkpoint.exists()
+    saved = run.read("machine.json") if resumed else {}
+    placement = _place(machine, saved)
     tell.note(placement.reason)
     training = build_training(recipe, len(source), placement)
     plan = Plan(len(source), recipe.batch, recipe.epochs, recipe.seed)
@@ -82,29 +84,43 @@ def _pretrain(
             return
         tell.note(f"going on from step {training.step:,} of {plan.steps:,}")
     skipped = SkipBudget(run, source.name, len(source), machine.max_skipped)
-    workers = machine.workers if machine.workers is not None else min(8, os.cpu_count() or 1)
-    loader: Loader = WorkerLoader(source, training.views.cut, workers)
-    if facts.fits_in_memory(machine.memory_gib):
-        memory, unreadable = load_memory(source, workers, tell.reading("reading images", len(source)))
+    small = saved["images"] == "memory" if "images" in saved else facts.fits_in_memory(machine.memory_gib)
+    memory = None
+    if small:
+        memory, unreadable = load_memory(source, machine.decoders, tell.reading("reading images", len(source)))
         skipped.add(unreadable)
-        loader = MemoryLoader(memory) if memory is not None else loader
+    loader: Loader = MemoryLoader(memory) if memory else WorkerLoader(source, training.views.cut, machine.decoders)
+    _write_down(run, machine, placement, "memory" if memory else "workers")
     if len(skipped):
         tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
     preprocess = Preprocess(recipe.image_size, recipe.normalize)
     scores = LabelFree(source, recipe, training.views, preprocess, placement)
-    watch = [KNNWatch(watched, recipe, preprocess, placement, workers)] if watched is not None else []
+    watch = [KNNWatch(watched, recipe, preprocess, placement, machine.decoders)] if watched is not None else []
     pretrain_loop(training, plan, loader, run, machine, tell, scores, watch, skipped)
 
 
-def _place(run: RunDirectory, machine: Machine) -> Placement:
+def _place(machine: Machine, saved: dict[str, Any]) -> Placement:
     """Where this run computes: what was measured at its start holds when it goes on, so that it goes on exactly."""
-    saved = run.read("machine.json")
-    if machine.precision == "auto" and run.checkpoint.exists() and saved.get("precision") in ("bf16", "fp32"):
+    asked = machine
+    if machine.precision == "auto" and saved.get("precision") in ("bf16", "fp32"):
         machine = dataclasses.replace(machine, precision=saved["precision"])
+    if machine.threads is None and isinstance(saved.get("threads"), int):
+        machine = dataclasses.replace(machine, threads=saved["threads"])
     placement = place(machine)
-    settings = dataclasses.asdict(machine) | {"precision": "bf16" if placement.bf16 else "fp32"}
-    run.write("machine.json", settings | {"placement": placement.reason})
+    if machine != asked and "placement" in saved:
+        placement = dataclasses.replace(placement, reason=saved["placement"])
     return placement
+
+
+def _write_down(run: RunDirectory, machine: Machine, placement: Placement, images: str) -> None:
+    """What was decided on this machine, for whoever goes on or reads the run."""
+    decided = {
+        "precision": "bf16" if placement.bf16 else "fp32",
+        "threads": placement.threads,
+        "images": images,
+        "placement": placement.reason,
+    }
+    run.write("machine.json", dataclasses.asdict(machine) | decided)
 
 
 def _refuse_too_few(recipe: Recipe, source: Source) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from moco.data.decode import read
 from moco.data.labelled import JUDGED
 from moco.data.source import Source, Unreadable
+from moco.machine import cores
 
 Progress = Callable[[int], object]
 """Called with how many images are done."""
@@ -119,7 +119,7 @@ def check(source: Source, progress: Progress | None = None) -> Report:
     def look(start: int) -> list[_Seen | str]:
         return [_look(source, i) for i in range(start, min(start + _AT_ONCE, len(source)))]
 
-    with ThreadPoolExecutor(_processors()) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         for start, found in zip(starts := range(0, len(source), _AT_ONCE), threads.map(look, starts), strict=True):
             for i, seen in enumerate(found, start):
                 if (label := source.label(i)) is not None:
@@ -154,10 +154,6 @@ def _look(source: Source, i: int) -> _Seen | str:
         return error.reason
     content = raw if isinstance(raw, bytes) else str(raw.shape).encode() + raw.tobytes()
     return _Seen((header.width, header.height), header.mode, hashlib.sha256(content).digest()[:16])
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _some(items: Sequence[str], indent: str = "") -> list[str]:

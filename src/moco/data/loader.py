@@ -107,9 +107,9 @@ class WorkerLoader:
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the main one alone decides when to stop."""
+    """Ctrl-C and a scheduler's SIGTERM reach all processes of a group; the main one alone decides when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class _Steps(Dataset[Batch]):

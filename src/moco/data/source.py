@@ -56,10 +56,16 @@ class Source(Protocol):
 
 
 def fingerprint(source: Source) -> str:
-    """SHA-256 over how many images there are and what they are called: has the data set changed?"""
+    """SHA-256 over how many images there are, what they are called, and what 16 of them hold: has the set changed?"""
     digest = hashlib.sha256(str(len(source)).encode())
     for i in range(len(source)):
         digest.update(b"\0" + source.name(i).encode("utf-8", "surrogateescape"))
+    for i in np.unique(np.linspace(0, len(source) - 1, min(16, len(source))).astype(np.int64)):
+        try:
+            raw = source.raw(int(i))
+        except Unreadable as error:
+            raw = error.reason.encode()
+        digest.update(raw if isinstance(raw, bytes) else np.ascontiguousarray(raw).tobytes())
     return digest.hexdigest()
 
 

@@ -246,8 +246,19 @@ def check(r: Recipe) -> None:
             _check_view(name, view)
     if any(s <= 0 for s in r.normalize.std):
         raise MocoError(f"--normalize.std {r.normalize.std}: must be positive")
+    if isinstance(r.schedule, Cosine):
+        _check_cosine(r.schedule)
     _check_groups(r)
     _check_pairing(r)
+
+
+def _check_cosine(schedule: Cosine) -> None:
+    if schedule.first_epoch not in (0, 1):
+        raise MocoError(f"--schedule.first-epoch {schedule.first_epoch}: epochs are counted from 0 or from 1")
+    if schedule.per == "epoch" and schedule.warmup_epochs % 1:
+        raise MocoError(
+            f"--schedule.warmup-epochs {schedule.warmup_epochs}: whole epochs, or --schedule.per step for parts of one"
+        )
 
 
 def _check_groups(r: Recipe) -> None:

@@ -103,7 +103,7 @@ class RunDirectory:
 
 def find_run(path: Path) -> RunDirectory:
     """The run at `path`; raises MocoError where there is none."""
-    if not (path / "recipe.json").exists():
+    if not is_run(path):
         raise MocoError(f"{path} is not a run directory (it has no recipe.json); name the folder given as --out")
     return RunDirectory(path)
 
@@ -126,6 +126,8 @@ def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) ->
     with no_space_is_told(path):
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     run.lock()
+    for left in path.rglob(".*.tmp"):  # of a writer that was killed
+        left.unlink(missing_ok=True)
     try:
         _claim(run, recipe, machine, data)
     except BaseException:

@@ -1,0 +1,34 @@
+"""Files of tensors and plain data: written whole or not at all, read without running code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from moco.errors import MocoError
+from moco.run.atomic import write_atomically
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Replace a file of tensors; on a full disk the old one stays, and MocoError says so."""
+    buffer = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
+    torch.save(content, buffer)
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """A file of tensors and plain data, onto the CPU; raises MocoError where it is missing, broken or unsafe."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise MocoError(f"there is no file {path}") from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise MocoError(f"{path} is damaged or not a file of tensors: {reason}") from None
+    if not isinstance(content, dict):
+        raise MocoError(f"{path} holds a {type(content).__name__}, not named tensors")
+    return content
