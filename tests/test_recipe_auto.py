@@ -68,7 +68,7 @@ def test_the_queue_is_longer_than_a_batch_and_at_most_half_of_the_data(images, s
 def test_rate_batch_and_momentum_belong_together(images, side):
     r = fit(images, side)
     assert r.batch <= 256
-    assert r.optim.lr == pytest.approx(0.06 * r.batch / 256)
+    assert r.optim.lr == pytest.approx(0.03 * r.batch / 256)
     assert isinstance(r.keys, Momentum)
     assert 0.9 <= r.keys.m <= 0.999
     assert r.keys.shuffle
@@ -109,7 +109,7 @@ def test_imagenet_gets_the_papers_network_queue_batch_and_momentum():
     assert (r.batch, r.encoder.norm_group) == (256, 32)
     assert r.dictionary == Queue(size=65536)
     assert r.keys.m == 0.999
-    assert r.optim.lr == 0.06
+    assert r.optim.lr == 0.03
 
 
 def test_cifar_gets_a_resnet_18_with_a_small_stem_and_a_momentum_near_the_demos():
@@ -187,7 +187,7 @@ def test_rate_groups_and_queue_follow_the_users_batch():
     for batch in (8, 24, 64, 100, 512):
         r = fit(50000, 224, fixed={"batch": batch})
         check(r)
-        assert r.optim.lr == pytest.approx(0.06 * batch / 256)
+        assert r.optim.lr == pytest.approx(0.03 * batch / 256)
         assert batch % r.encoder.norm_group == 0
         assert batch // r.encoder.norm_group >= 2
         assert r.dictionary.size >= 2 * batch

@@ -1,8 +1,8 @@
 """The BatchNorm leak (v1, section 3.3, figure A.1) on real images: without shuffling the contrast is won too easily.
 
-With groups of two images a query shares its statistics with its key and one other image. The contrast accuracy then runs
-ahead of the same training with shuffling, for no better features: kNN stays where it was. (In the paper kNN falls behind
-once the contrast is nearly always won, after many epochs of ImageNet; a run of a minute does not get there.)
+With groups of two images a query shares its statistics with its key and one other image. The contrast accuracy then
+runs ahead of the same training with shuffling, for no better features: kNN stays where it was. (In the paper kNN falls
+behind once the contrast is nearly always won, after many epochs of ImageNet; a run of a minute does not get there.)
 """
 
 import json
