@@ -22,8 +22,6 @@ LAYERS = [
     ["__main__", "__init__"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-APART = {"evaluate", "report", "labelfree", "loop"}
-"""Rooms of one floor that never know each other, but for what the table of allowed pairs says."""
 ALLOWED = {("loop", "health"), ("report", "evaluate")}
 """The loop asks for a verdict on its rows; the report draws the table that an evaluation wrote."""
 

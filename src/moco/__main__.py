@@ -1,4 +1,4 @@
-"""python -m moco, torchrun -m moco."""
+"""python -m moco."""
 
 from moco.cli import main
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from moco.evaluate.result import Result
 from moco.recipe.auto import Choice
@@ -21,7 +22,7 @@ class Terminal:
     """Tells a person how a command goes."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or Console(highlight=False)
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._health = ""
@@ -30,7 +31,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """One line."""
-        self.console.print(text, markup=False)
+        self.console.print(Text(text), soft_wrap=not self.console.is_terminal)
 
     def choices(self, choices: Sequence[Choice]) -> None:
         """What `auto` decided, a line each."""
@@ -96,8 +97,8 @@ class Terminal:
         self._progress.update(self._progress.task_ids[0], completed=step, left=_left(seconds_left))
         grid = Table.grid()
         grid.add_row(self._progress.get_renderable())
-        grid.add_row(_numbers(row))
-        grid.add_row(f"[{_COLOURS[row['level']]}]{row['health']}[/]")
+        grid.add_row(Text(_numbers(row)))
+        grid.add_row(Text(row["health"], style=_COLOURS[row["level"]]))
         self._live.update(grid)
         if step == steps:
             self.close()

@@ -234,7 +234,7 @@ class _Recorder:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, to stop between two steps; a second Ctrl-C stops at once."""
+    """Collect SIGINT, SIGTERM and SIGHUP, to stop between two steps; a second Ctrl-C stops at once."""
     asked: list[int] = []
 
     def ask(signum: int, frame: FrameType | None) -> None:
@@ -243,7 +243,8 @@ def _signals() -> Iterator[list[int]]:
         asked.append(signum)
 
     try:
-        old = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        heard = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN]
+        old = {s: signal.signal(s, ask) for s in heard}
     except ValueError:  # not the main thread: signals are somebody else's
         yield asked
         return

@@ -117,11 +117,18 @@ def _few_labels(
     train: dict[str, Features], test: dict[str, Features], classes: int, data: str, recipe: Recipe
 ) -> Result:
     draws = 10
+    fewest = int(np.bincount(train[ENCODERS[0]].labels, minlength=classes).min())
+    counts = [n for n in LABELS_PER_CLASS if n <= fewest]
+    if not counts or classes < 2:
+        raise MocoError(
+            f"{data}: few-labels needs at least two classes, and of each an image to learn from; the smallest class "
+            f"has {fewest} (a fifth of the images is held back where there are no train and test parts)"
+        )
     rows: dict[str, list[tuple[float, float | None]]] = {}
     for name in ENCODERS:
-        scores = [few_labels(train[name], test[name], n, draws) for n in LABELS_PER_CLASS]
+        scores = [few_labels(train[name], test[name], n, draws) for n in counts]
         rows[name] = [(score.mean, score.std) for score in scores]
-    columns = [f"{n} per class" for n in LABELS_PER_CLASS]
+    columns = [f"{n} per class" for n in counts]
     title = (
         f"linear classifier on few labels, mean of {draws} draws, judged on {len(test[ENCODERS[0]].labels):,} images"
     )

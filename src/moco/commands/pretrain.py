@@ -46,6 +46,8 @@ def pretrain(
     names labelled images on which kNN is measured now and then. Raises MocoError, and Stopped at Ctrl-C.
     """
     machine, tell, out = machine or Machine(), tell or Silent(), Path(out)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise MocoError("more than one process is not supported yet; start moco without torchrun")
     source = open_source(data)
     facts = survey(source)
     tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")

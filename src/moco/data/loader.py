@@ -17,6 +17,7 @@ from moco.data.decode import decode
 from moco.data.memory import Memory, Skipped
 from moco.data.order import order
 from moco.data.source import Source, Unreadable
+from moco.errors import MocoError
 
 Cut = Callable[[NDArray[np.uint8], int, int], Tensor]
 """(image H x W x 3, epoch, index) -> uint8 crops, one for each view: V x 3 x S x S."""
@@ -139,4 +140,4 @@ def read_or_next(source: Source, i: int, skipped: Skipped) -> NDArray[np.uint8]:
             return decode(source.raw(j))
         except Unreadable as error:
             skipped[j] = str(error)
-    raise Unreadable("none of the images can be read")
+    raise MocoError(f"none of the {len(source)} images can be read ({source.name(i)}: {next(iter(skipped.values()))})")

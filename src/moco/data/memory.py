@@ -69,6 +69,8 @@ def load_memory(
                 return None, {}
             if progress is not None and len(images) % 256 == 0:
                 progress(len(images))
+    if all(isinstance(image, str) for image in images):
+        return None, dict(enumerate(map(str, images)))
     skipped = {i: image for i, image in enumerate(images) if isinstance(image, str)}
     sizes = np.array([(0, 0) if isinstance(im, str) else im.shape[1:] for im in images], dtype=np.int64).reshape(-1, 2)
     lengths = 3 * sizes.prod(axis=1)

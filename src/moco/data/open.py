@@ -46,12 +46,12 @@ def open_source(data: str | os.PathLike[str]) -> Source:
         return TorchvisionSet(name, split or "train")
     path = Path(text).expanduser()
     try:
-        if path.is_dir():
-            return Folder(path)
-        there = path.is_file()
+        folder, file = bool(text) and path.is_dir(), bool(text) and path.is_file()
     except (OSError, ValueError):
-        there = False
-    if not text or not there:
+        folder = file = False
+    if folder:
+        return Folder(path)
+    if not file:
         raise MocoError(f"--data {printable(text)}: there is no such file or folder; {_TAKES}")
     if path.name.lower().endswith(_PACKED):
         raise MocoError(

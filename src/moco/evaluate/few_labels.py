@@ -48,7 +48,8 @@ def few_labels(train: Features, test: Features, per_class: int, draws: int = 10,
     for one in range(draws):
         chosen = draw_labels(train.labels, per_class, seed, one)
         known, judged = _in_their_span(train.features[chosen], test.features)
-        probe = _probe(min(3, per_class), seed)
+        fewest = int(np.unique(train.labels[chosen], return_counts=True)[1].min())
+        probe = _probe(min(3, fewest), seed)
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)  # an unfinished fit of a weak penalty is seldom picked
             probe.fit(known, train.labels[chosen])

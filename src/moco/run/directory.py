@@ -21,6 +21,9 @@ from moco.recipe import Recipe, flatten, from_json, to_json
 from moco.run.atomic import no_space_is_told, write_text
 from moco.version import VERSION
 
+_EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
+"""What a start that failed (on a full disk, say) may leave behind."""
+
 
 @dataclass(frozen=True)
 class DataRecord:
@@ -121,7 +124,7 @@ def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) ->
     run = RunDirectory(path)
     if path.exists() and not path.is_dir():
         raise MocoError(f"--out {path} is a file; name a folder")
-    if path.exists() and not is_run(path) and any(p.name not in (".lock", "skipped.txt") for p in path.iterdir()):
+    if path.exists() and not is_run(path) and any(p.name not in _EARLY for p in path.iterdir()):
         raise MocoError(f"--out {path} holds other files; name a new folder")
     with no_space_is_told(path):
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
