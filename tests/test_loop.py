@@ -87,7 +87,7 @@ def test_the_encoder_is_loaded_in_two_lines(finished, digits):
 
 def test_everything_on_disk_loads_with_weights_only(finished):
     for path in finished.rglob("*.pt"):
-        torch.load(path, weights_only=True)
+        assert torch.load(path, weights_only=True)["step"] > 0
 
 
 def test_the_same_command_on_a_finished_run_changes_nothing(finished):
