@@ -3,9 +3,12 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+import moco.cli
+from moco.cli import COMMANDS
 from moco.recipe import RECIPES
 
 LOADED = """
@@ -38,8 +41,18 @@ def test_help_and_show_import_no_torch_and_take_under_a_second(arguments):
 
 def test_help_names_every_command_and_recipe():
     text = run("--help").stdout
-    for word in ["pretrain", "evaluate", "report", "check", "show", *RECIPES]:
+    for word in [*COMMANDS, *RECIPES]:
         assert word in text
+
+
+def test_a_command_is_a_file_of_its_name_and_explains_itself():
+    folder = Path(moco.cli.__file__).parent
+    assert {p.stem for p in folder.glob("*.py")} - {"__init__", "parse"} == set(COMMANDS)
+    for name in COMMANDS:
+        done = run(name, "--help")
+        assert done.returncode == 0
+        assert f"moco {name}" in done.stdout
+        assert done.stderr.strip() == "False", "help imports torch"
 
 
 def test_flags_are_the_fields_of_the_recipe():

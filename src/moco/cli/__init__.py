@@ -1,0 +1,60 @@
+"""The command line: parse, call, print. A command is one file here with a function `run`, and one line in COMMANDS.
+
+Only this room knows the command line; nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from moco.errors import MocoError
+from moco.recipe import RECIPES
+from moco.version import VERSION
+
+COMMANDS = {
+    "pretrain": ("[RECIPE] --data IMAGES --out RUN", "train an encoder; the same command again goes on"),
+    "evaluate": ("RUN --data LABELLED", "judge it on labelled images, beside its untrained self"),
+    "report": ("RUN", "write RUN/report.html again"),
+    "check": ("--data IMAGES", "read every image once: sizes, duplicates, broken files"),
+    "show": ("[RECIPE]", "print a recipe, or the names there are"),
+}
+"""name: (usage, what it does); the command lives in the file of its name."""
+
+_USAGE = "\n".join(f"  {f'moco {name} {usage}':50}{what}" for name, (usage, what) in COMMANDS.items())
+
+HELP = f"""moco {VERSION}: Momentum Contrast, an encoder from images without labels
+
+{_USAGE}
+
+RECIPE: auto (the default), {", ".join(RECIPES)}, a .json file, or file.py:function
+IMAGES: a folder, .zip, .tar, a .txt or .csv list, .npy or .npz, torchvision:NAME, or demo
+"moco COMMAND --help" lists a command's flags. Start with: moco pretrain --data demo --out runs/demo
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exits with 0, 1 (something to put right), 2 (unknown flags) or 128 + a signal."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")  # noqa: T201
+        return
+    if arguments[0] in ("-V", "--version"):
+        print(f"moco {VERSION}")  # noqa: T201
+        return
+    if arguments[0] not in COMMANDS:
+        _fail(f"there is no command {arguments[0]!r}; the commands are {', '.join(COMMANDS)}", 2)
+    try:
+        import_module(f"moco.cli.{arguments[0]}").run(arguments[1:])
+    except MocoError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"moco: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)

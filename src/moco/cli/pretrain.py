@@ -1,0 +1,76 @@
+"""`moco pretrain`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from moco.cli.parse import parse
+from moco.machine import Machine
+from moco.recipe import RECIPES, Recipe, flatten, v2
+
+
+@dataclass
+class Pretrain:
+    """Train an encoder on images without labels. A run that was stopped goes on with the same command."""
+
+    data: str
+    """Images: a folder, .zip, .tar, a .txt or .csv list, .npy or .npz, torchvision:NAME, or demo."""
+    out: Path
+    """The run directory: made, or continued."""
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    watch: str | None = None
+    """Labelled images (FOLDER/<class>/x.jpg, or with train/ and test/ above) on which kNN is measured now and then."""
+    views: str | None = None
+    """A named set of views: photos, documents, microscopy or satellite."""
+    machine: Machine = field(default_factory=Machine)
+
+
+def run(arguments: list[str]) -> None:
+    """Train, or go on."""
+    name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "auto"
+    start = v2() if name == "auto" else starting_recipe(name)
+    asked = parse(Pretrain, "moco pretrain", arguments, Pretrain(tyro.MISSING, tyro.MISSING, start))
+    changes = _changes(start, asked.recipe, arguments)
+    from moco.commands.pretrain import pretrain  # the libraries behind it take seconds to import
+    from moco.display import Terminal
+    from moco.loop import Stopped
+
+    tell = Terminal()
+    try:
+        pretrain(
+            asked.data,
+            asked.out,
+            name,
+            views=asked.views,
+            watch=asked.watch,
+            machine=asked.machine,
+            changes=changes,
+            tell=tell,
+        )
+    except Stopped as stop:
+        tell.close()
+        tell.note(f"stopped and saved at step {stop.step:,}; the same command goes on from there")
+        sys.exit(128 + stop.signum)
+    finally:
+        tell.close()
+
+
+def starting_recipe(name: str) -> Recipe:
+    """A named recipe, without importing torch for the built-in ones."""
+    if name in RECIPES:
+        return RECIPES[name]()
+    from moco.commands.choose import named_recipe
+
+    return named_recipe(name)
+
+
+def _changes(start: Recipe, asked: Recipe, arguments: list[str]) -> dict[str, Any]:
+    """The fields of the recipe that were named on the command line, with their values."""
+    named = {a[2:].split("=")[0].replace("-", "_").replace(".no_", ".") for a in arguments if a.startswith("--")}
+    values = flatten(asked)
+    return {field: value for field, value in values.items() if field in named or flatten(start)[field] != value}

@@ -1,0 +1,31 @@
+"""`moco show`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from moco.cli.parse import parse
+from moco.cli.pretrain import starting_recipe
+from moco.recipe import RECIPES, VIEWS, to_json
+
+
+@dataclass
+class Show:
+    """Print a recipe as JSON; without a name, the names there are."""
+
+    recipe: Annotated[str, tyro.conf.Positional] = ""
+
+
+def run(arguments: list[str]) -> None:
+    """Print it."""
+    asked = parse(Show, "moco show", arguments)
+    if asked.recipe in ("", "auto"):
+        for name, make in RECIPES.items():
+            print(f"{name:12} {(make.__doc__ or '').splitlines()[0]}")  # noqa: T201
+        print(f"{'auto':12} v2 fitted to the images it is given; the default")  # noqa: T201
+        print(f"views: {', '.join(VIEWS)}")  # noqa: T201
+        return
+    print(to_json(starting_recipe(asked.recipe)))  # noqa: T201
