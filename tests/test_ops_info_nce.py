@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moco.ops.info_nce import Contrast, info_nce, info_nce_plain
 
@@ -45,6 +46,68 @@ def test_fast_is_plain_in_value_and_in_the_gradients_of_queries_keys_and_negativ
     torch.testing.assert_close(fast[0], plain[0], rtol=1e-5, atol=1e-6)
     for ours, theirs in zip(fast[1], plain[1], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 6, 17, 60, 6006, 1 << 19])
+def test_a_streamed_dictionary_gives_the_plain_loss_gradients_and_readings_in_any_chunks(chunk, monkeypatch):
+    monkeypatch.setattr("moco.ops.info_nce._CHUNK", chunk)
+    q, k, others = vectors(6, 1001)
+    streamed = value_and_gradients(lambda a, b: info_nce(a, Contrast(b, others), 0.07).loss, q, k)
+    plain = value_and_gradients(lambda a, b: info_nce_plain(a, Contrast(b, others), 0.07), q, k)
+    torch.testing.assert_close(streamed[0], plain[0], rtol=1e-5, atol=1e-6)
+    for ours, theirs in zip(streamed[1], plain[1], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    found = info_nce(q, Contrast(k, others), 0.07)
+    similar = q @ others.T
+    positive = (q * k).sum(dim=1)
+    torch.testing.assert_close(found.accuracy, (positive > similar.amax(dim=1)).float().mean())
+    torch.testing.assert_close(found.negative, similar.mean(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.positive, positive.mean())
+
+
+def test_streaming_holds_no_table_of_queries_times_negatives():
+    """The largest tensor made on the way is the chunk; the plain form makes several of N x M."""
+    q, k, others = vectors(64, 1 << 17, c=8)
+
+    class Largest(TorchDispatchMode):
+        numel = 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), named=None):
+            out = function(*arguments, **(named or {}))
+            for t in out if isinstance(out, tuple | list) else [out]:
+                if (
+                    isinstance(t, torch.Tensor)
+                    and t.untyped_storage().data_ptr() != others.untyped_storage().data_ptr()
+                ):
+                    self.numel = max(self.numel, t.numel())
+            return out
+
+    largest = {}
+    for name, loss_of in (
+        ("ours", lambda a: info_nce(a, Contrast(k, others), 0.2).loss),
+        ("plain", lambda a: info_nce_plain(a, Contrast(k, others), 0.2)),
+    ):
+        with Largest() as seen:
+            loss_of(q.clone().requires_grad_()).backward()
+        largest[name] = seen.numel
+    assert largest["plain"] >= 64 << 17
+    assert largest["ours"] <= 1 << 19
+
+
+def test_whole_numbers_with_a_scale_are_the_rows_they_stand_for():
+    q, k, others = vectors(6, 300)
+    scale = others.abs().amax(dim=1) / 127
+    whole = (others / scale[:, None]).round().to(torch.int8)
+    a = info_nce(q, Contrast(k, whole, scale=scale), 0.2)
+    b = info_nce(q, Contrast(k, whole.float() * scale[:, None]), 0.2)
+    for ours, theirs in zip(a, b, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert abs(a.loss - info_nce(q, Contrast(k, others), 0.2).loss) < 1e-2
+
+
+def test_images_that_are_all_alike_win_no_contrast():
+    q = F.normalize(torch.ones(4, 128) + 1e-4 * torch.randn(1, 128), dim=1)
+    assert info_nce(q, Contrast(q, q.repeat(300, 1)), 0.2).accuracy == 0
 
 
 def test_it_is_equation_1_by_hand():

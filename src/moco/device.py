@@ -58,10 +58,12 @@ def place(machine: Machine) -> Placement:
 def _measured(device: torch.device, machine: Machine, most: int) -> Placement:
     """The fastest of the precisions and formats; one thread only where more are clearly slower."""
     precisions = {"auto": (True, False), "bf16": (True,), "fp32": (False,)}[machine.precision]
+    if machine.precision == "auto" and not _has_bf16(device):
+        precisions = (False,)
     counts = (most,) if machine.threads is not None or device.type != "cpu" else tuple({most, 1})
     trials = {(bf16, cl, n): _trial(device, bf16, cl) for bf16 in precisions for cl in (True, bf16) for n in counts}
     rates = dict.fromkeys(trials, 0.0)
-    for _ in range(5):  # in turns, so that whatever else the machine does hits all of them
+    for _ in range(4):  # in turns, so that whatever else the machine does hits all of them
         for (bf16, cl, n), trial in trials.items():
             torch.set_num_threads(n)
             rates[bf16, cl, n] = max(rates[bf16, cl, n], _rate(trial))
@@ -71,11 +73,24 @@ def _measured(device: torch.device, machine: Machine, most: int) -> Placement:
     words = f"{'bf16' if bf16 else 'fp32'} on {_name(device, threads)}"
     if bf16 and plain:
         words += f": {rates[bf16, channels_last, threads] / plain:.1f} times the speed of fp32, measured"
-    elif len(precisions) > 1:
+    elif machine.precision == "auto":
         words += ": bf16 is no faster here, measured"
     if threads < most:
         words += f"; {most} threads are slower now (is the machine busy? --machine.threads {most} insists)"
     return Placement(device, bf16, channels_last, threads, words)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether products of bf16 are worth a closer look: a processor without them takes a hundred times as long."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones(128, 128, device=device, dtype=dtype)
+
+        def product(a: torch.Tensor = a) -> float:
+            return float((a @ a)[0, 0])
+
+        seconds[dtype] = 1 / max(_rate(product) for _ in range(2))
+    return seconds[torch.bfloat16] < 4 * seconds[torch.float32]
 
 
 def _name(device: torch.device, threads: int) -> str:

@@ -7,6 +7,8 @@ groups' statistics (v1, section 3.3; the official single-GPU demo does the same)
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -56,23 +58,61 @@ class GroupBatchNorm(nn.Module):
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if len(x) % self.group:
             raise MocoError(f"a batch of {len(x)} images does not divide into BatchNorm groups of {self.group}")
-        groups = torch.split(x, self.group)
-        normed = [torch.native_batch_norm(g, self.weight, self.bias, None, None, True, 0.0, self.eps) for g in groups]
-        parts, means, rstds = zip(*normed, strict=True)
-        self._track_(torch.stack(means), torch.stack(rstds), values=x[: self.group].numel() // x.shape[1])
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+        normed: Tensor
+        normed, mean, rstd = _Groups.apply(x, self.weight, self.bias, self.group, self.eps)
+        self._track_(mean, rstd, values=x[: self.group].numel() // x.shape[1])
+        return normed
 
     @torch.no_grad()
     def _track_(self, mean: Tensor, rstd: Tensor, values: int) -> None:
         """Move the running statistics towards the mean over groups of mean and unbiased variance."""
-        variance = (rstd.float().pow(-2) - self.eps).mean(dim=0) * (values / max(values - 1, 1))
-        self.running_mean.lerp_(mean.float().mean(dim=0), self.momentum)
+        variance = (rstd.pow(-2) - self.eps).mean(dim=0) * (values / max(values - 1, 1))
+        self.running_mean.lerp_(mean.mean(dim=0), self.momentum)
         self.running_var.lerp_(variance, self.momentum)
         self.num_batches_tracked += 1
 
     def extra_repr(self) -> str:
         """For printing."""
         return f"{len(self.weight)}, group={self.group}"
+
+
+class _Groups(torch.autograd.Function):
+    """Each group through torch's own kernels, written straight to its place: no group is copied behind the others.
+
+    Gives x normalised (as x), and mean and 1 / standard deviation of each group (G x C, fp32, no gradient).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, group: int, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        out = torch.empty_like(x)
+        exact = torch.promote_types(x.dtype, torch.float32)
+        mean = torch.empty(len(x) // group, x.shape[1], dtype=exact, device=x.device)
+        rstd = torch.empty_like(mean)
+        for part, to, m, r in zip(torch.split(x, group), torch.split(out, group), mean, rstd, strict=True):
+            torch.ops.aten.native_batch_norm.out(
+                part, weight, bias, None, None, True, 0.0, eps, out=to, save_mean=m, save_invstd=r
+            )
+        ctx.save_for_backward(x, weight, mean, rstd)
+        ctx.mark_non_differentiable(mean, rstd)
+        ctx.group, ctx.eps = group, eps
+        return out, mean, rstd
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _mean: Tensor, _rstd: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, weight, mean, rstd = ctx.saved_tensors
+        grad_x = torch.empty_like(x)
+        grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
+        parts = (torch.split(t, ctx.group) for t in (x, grad, grad_x))
+        for part, above, to, m, r in zip(*parts, mean, rstd, strict=True):
+            g_x, g_weight, g_bias = torch.ops.aten.native_batch_norm_backward(
+                above, part, weight, None, None, m, r, True, ctx.eps, [True, True, True]
+            )
+            to.copy_(g_x)  # while it is still in the cache
+            grad_weight += g_weight
+            grad_bias += g_bias
+        return grad_x, grad_weight, grad_bias, None, None
 
 
 def group_batch_norm(module: nn.Module, group: int) -> nn.Module:

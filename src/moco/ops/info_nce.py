@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+_TIE = 1e-6
+"""Cosines that differ by less are equal: it is what fp32 sums of a few hundred products are off by."""
+
+_CHUNK = 1 << 19
+"""Similarities computed at a time (2 MiB in fp32: they stay in a core's cache until they are summed)."""
 
 
 class Contrast(NamedTuple):
@@ -15,9 +21,11 @@ class Contrast(NamedTuple):
     key: Tensor
     """N x C, the positive of each query."""
     others: Tensor
-    """M x C, the negatives of all queries."""
+    """M x C, the negatives of all queries; whole numbers where there is a `scale`."""
     log_count: Tensor | None = None
     """N x M, the logarithm of how often a query has a negative: 0 once, log 2 twice, -inf never. None: once each."""
+    scale: Tensor | None = None
+    """M, what each row of `others` is multiplied by. None: 1."""
 
 
 class Loss(NamedTuple):
@@ -26,7 +34,7 @@ class Loss(NamedTuple):
     loss: Tensor
     """Mean over the batch, with gradient."""
     accuracy: Tensor
-    """Contrast accuracy: share of queries whose positive is more similar than every negative."""
+    """Contrast accuracy: share of queries whose positive is more similar than every negative; a tie is no win."""
     positive: Tensor
     """Mean cosine of a query and its key."""
     negative: Tensor
@@ -36,45 +44,87 @@ class Loss(NamedTuple):
 def info_nce(q: Tensor, contrast: Contrast, temperature: float) -> Loss:
     """-log exp(q.k+/tau) / sum_i exp(q.k_i/tau), over the positive and all negatives, in fp32 whatever the autocast.
 
-    q is N x C of unit length. The logits of the negatives are the only N x M tensor that is kept for the gradient.
+    q is N x C of unit length. A dictionary, whose keys have no gradient, is streamed: no N x M tensor is ever held.
+    Negatives that have gradients, or count differently for each query, are few: their N x M logits are kept.
     """
     with torch.autocast(q.device.type, enabled=False):
         q = q.float()
         positive = (q * contrast.key.float()).sum(dim=1)
-        negatives = q @ contrast.others.float().T
-        logits = negatives / temperature
-        if contrast.log_count is not None:
-            logits = logits + contrast.log_count
-        own = positive / temperature
-        loss = F.softplus(torch.logsumexp(logits, dim=1) - own).mean()
+        if contrast.log_count is None and not contrast.others.requires_grad:
+            logsumexp, hardest, negative = _Stream.apply(q, contrast.others, contrast.scale, temperature)
+        else:
+            logsumexp, hardest, negative = _held(q, contrast, temperature)
+        loss = F.softplus(logsumexp - positive / temperature).mean()
         with torch.no_grad():
-            accuracy = (
-                (own > logits.amax(dim=1)).float().mean()
-                if contrast.log_count is None
-                else _accuracy(positive, negatives, contrast.log_count)
-            )
-            negative = _mean(negatives, contrast.log_count)
+            accuracy = (positive > hardest + _TIE).float().mean()
     return Loss(loss, accuracy, positive.detach().mean(), negative)
+
+
+class _Stream(torch.autograd.Function):
+    """log sum_j exp(q.k_j/tau) and max_j q.k_j of each query (N), and the mean of all q.k_j, chunk by chunk.
+
+    The gradient, sum_j softmax_j k_j / tau, is summed in the same pass, so that no similarity is needed twice: two
+    products of N x M x C in all, as many as forward and backward of the plain form take.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        needed = ctx.needs_input_grad[0]
+        hardest = q.new_full((len(q),), -torch.inf)
+        total = q.new_zeros(len(q))
+        mixed = torch.zeros_like(q)
+        sum_of_keys = q.new_zeros(q.shape[1])
+        rows = max(1, _CHUNK // len(q))
+        room = q.new_empty(len(q) * min(rows, len(others)))
+        for first in range(0, len(others), rows):
+            keys = others[first : first + rows].float()
+            if scale is not None:
+                keys = keys * scale[first : first + rows, None]
+            sum_of_keys += keys.sum(dim=0)
+            similar = torch.mm(q, keys.T, out=room[: len(q) * len(keys)].view(len(q), -1))
+            before, hardest = hardest, torch.maximum(hardest, similar.amax(dim=1))
+            weights = similar.sub_(hardest[:, None]).div_(temperature).exp_()
+            fade = ((before - hardest) / temperature).exp_()
+            total.mul_(fade).add_(weights.sum(dim=1))
+            if needed:
+                mixed.mul_(fade[:, None]).addmm_(weights, keys)
+        ctx.save_for_backward(mixed.div_(total[:, None]).div_(temperature))
+        negative = q.mean(dim=0) @ sum_of_keys / len(others)
+        ctx.mark_non_differentiable(hardest, negative)
+        return total.log() + hardest / temperature, hardest, negative
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None, None]:
+        (mixed,) = ctx.saved_tensors
+        return grad[:, None] * mixed, None, None, None
+
+
+def _held(q: Tensor, contrast: Contrast, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """logsumexp, hardest (N each) and mean similarity, with the logits held."""
+    negatives = q @ _rows(contrast).T
+    logits = negatives / temperature
+    if contrast.log_count is None:
+        return torch.logsumexp(logits, dim=1), negatives.detach().amax(dim=1), negatives.detach().mean()
+    with torch.no_grad():
+        hardest = negatives.masked_fill(contrast.log_count == -torch.inf, -torch.inf).amax(dim=1)
+        count = contrast.log_count.exp()
+        mean = (negatives * count).sum() / count.sum()
+    return torch.logsumexp(logits + contrast.log_count, dim=1), hardest, mean
+
+
+def _rows(contrast: Contrast) -> Tensor:
+    rows = contrast.others.float()
+    return rows if contrast.scale is None else rows * contrast.scale[:, None]
 
 
 def info_nce_plain(q: Tensor, contrast: Contrast, temperature: float) -> Tensor:
     """The same as the paper's Algorithm 1 writes it: cross-entropy of (1 + M) logits with label 0."""
     positive = torch.einsum("nc,nc->n", q, contrast.key)[:, None]
-    negatives = torch.einsum("nc,mc->nm", q, contrast.others)
+    negatives = torch.einsum("nc,mc->nm", q, _rows(contrast))
     logits = torch.cat([positive, negatives], dim=1) / temperature
     if contrast.log_count is not None:
         logits = logits + F.pad(contrast.log_count, (1, 0))
     labels = torch.zeros(len(q), dtype=torch.long, device=q.device)
     return F.cross_entropy(logits, labels)
-
-
-def _accuracy(positive: Tensor, negatives: Tensor, log_count: Tensor) -> Tensor:
-    hardest = negatives.masked_fill(log_count == -torch.inf, -torch.inf).amax(dim=1)
-    return (positive > hardest).float().mean()
-
-
-def _mean(negatives: Tensor, log_count: Tensor | None) -> Tensor:
-    if log_count is None:
-        return negatives.mean()
-    count = log_count.exp()
-    return (negatives * count).sum() / count.sum()
