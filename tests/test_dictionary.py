@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
 from moco.errors import MocoError
+from moco.ops.info_nce import info_nce
 from moco.recipe import Queue, memory_bank, simclr, v1
 
 
@@ -18,8 +19,8 @@ def unit(n, c=8, seed=0):
     return F.normalize(torch.randn(n, c, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
-def queue(size=10):
-    return KeyQueue(size, 8, torch.Generator().manual_seed(0))
+def queue(size=10, store="fp32"):
+    return KeyQueue(size, 8, torch.Generator().manual_seed(0), store)
 
 
 def index(n):
@@ -55,6 +56,31 @@ def test_keys_that_pass_the_end_of_the_ring_go_on_at_its_start():
     assert torch.equal(q.keys[3:8], a[3:])
     assert q.pointer == 3
     assert not torch.isin(q.keys, start).any()
+
+
+@pytest.mark.parametrize(("store", "numbers", "near"), [("fp32", 4, 0), ("bf16", 2, 4e-3), ("int8", 1, 8e-3)])
+def test_a_queue_in_fewer_bytes_holds_the_same_keys_up_to_rounding_and_contrasts_alike(store, numbers, near):
+    exact, kept = queue(50), queue(50, store)
+    for seed, n in enumerate([20, 7, 30]):
+        for one in (exact, kept):
+            one.update(unit(n, seed=seed), unit(n, seed=seed), index(n))
+    assert kept.keys.element_size() == numbers
+    read = kept.keys.float() * (1 if kept.scale is None else kept.scale[:, None])
+    assert (read - exact.keys).abs().max() <= near
+    q, k = unit(6, seed=9), unit(6, seed=10)
+    losses = [info_nce(q, one.look_up(q, k, index(6), 0), 0.2).loss for one in (exact, kept)]
+    assert abs(losses[0] - losses[1]) <= 2 * near / 0.2
+
+
+@pytest.mark.parametrize("store", ["fp32", "bf16", "int8"])
+def test_a_queue_of_any_kind_is_whole_in_its_state(store):
+    a, b = queue(50, store), KeyQueue(50, 8, torch.Generator().manual_seed(1), store)
+    a.update(unit(7), unit(7), index(7))
+    b.load_state_dict(a.state_dict())
+    x, y = (one.look_up(unit(2), unit(2), index(2), 0) for one in (a, b))
+    assert torch.equal(x.others, y.others)
+    assert (x.scale is None) == (store != "int8")
+    assert x.scale is None or torch.equal(x.scale, y.scale)
 
 
 def test_a_batch_larger_than_the_ring_is_refused_and_nothing_is_written():

@@ -27,7 +27,7 @@ def test_every_set_of_views_survives_json_for_queries_and_for_keys(views):
 
 def test_parts_name_their_type():
     data = json.loads(to_json(cifar()))
-    assert data["dictionary"] == {"type": "Queue", "size": 4096}
+    assert data["dictionary"] == {"type": "Queue", "size": 4096, "store": "fp32"}
     assert data["schedule"]["type"] == "Cosine"
     assert data["keys"]["type"] == "Momentum"
     assert data["key_view"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,20 +19,27 @@ from moco.recipe import Bank, Batch, Queue, Recipe
 class KeyQueue(nn.Module):
     """The K latest keys, a ring written in place (v1, section 3.2); before that, random unit vectors.
 
-    Any batch fits that is not larger than the ring; it need not divide K.
+    Any batch fits that is not larger than the ring; it need not divide K. Keys are kept as they are (4 bytes a number),
+    in bf16 (2), or as whole numbers of a 127th of each key's largest (1, and 4 for each key).
     """
 
     keys: Tensor
+    scale: Tensor | None
     pointer: Tensor
 
-    def __init__(self, size: int, dim: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, size: int, dim: int, generator: torch.Generator, store: Literal["fp32", "bf16", "int8"] = "fp32"
+    ) -> None:
         super().__init__()
-        self.register_buffer("keys", F.normalize(torch.randn(size, dim, generator=generator), dim=1))
+        self.store = store
+        keys, scale = self._packed(F.normalize(torch.randn(size, dim, generator=generator), dim=1))
+        self.register_buffer("keys", keys)
+        self.register_buffer("scale", scale)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
     def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
         """Contrast each query (N x C) with its key and the K latest keys of earlier steps."""
-        return Contrast(k.detach(), self.keys)
+        return Contrast(k.detach(), self.keys, scale=self.scale)
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
@@ -40,8 +48,22 @@ class KeyQueue(nn.Module):
         if len(k) > size:
             raise MocoError(f"a step of {len(k)} keys exceeds the dictionary of {size}")
         place = (self.pointer + torch.arange(len(k), device=k.device)) % size
-        self.keys[place] = k.float()
+        keys, scale = self._packed(k.float())
+        self.keys[place] = keys
+        if scale is not None and self.scale is not None:
+            self.scale[place] = scale
         self.pointer.copy_((self.pointer + len(k)) % size)
+
+    def _packed(self, keys: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Unit vectors (N x C) as they are kept, and what each is multiplied by when it is read (N)."""
+        match self.store:
+            case "fp32":
+                return keys, None
+            case "bf16":
+                return keys.bfloat16(), None
+            case "int8":
+                scale = keys.abs().amax(dim=1).clamp_min(1e-12) / 127
+                return (keys / scale[:, None]).round().to(torch.int8), scale
 
     def filled(self, keys_seen: int) -> float:
         """Share of the ring that holds keys of images."""
@@ -117,8 +139,8 @@ def build_dictionary(recipe: Recipe, images: int, generator: torch.Generator) ->
     """The recipe's dictionary for a data set of so many images; raises MocoError where the queue is too large."""
     refuse_a_queue_larger_than_the_data(recipe, images)
     match recipe.dictionary:
-        case Queue(size=size):
-            return KeyQueue(size, recipe.encoder.dim, generator)
+        case Queue(size=size, store=store):
+            return KeyQueue(size, recipe.encoder.dim, generator, store)
         case Batch(contrast=contrast):
             return BatchKeys(both_views=contrast == "both-views")
         case Bank(size=size, m=m):

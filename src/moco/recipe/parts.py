@@ -111,6 +111,8 @@ class Queue:
     """The K latest keys, first in, first out (v1, section 3.2)."""
 
     size: int = 65536
+    store: Literal["fp32", "bf16", "int8"] = "fp32"
+    """How keys are kept; int8 with a scale for each key. The papers' is fp32; the others change results slightly."""
 
 
 @dataclass(frozen=True, kw_only=True)
