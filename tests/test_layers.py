@@ -1,6 +1,7 @@
 """Imports go only downwards: the layers of docs/architecture.md, read from the code."""
 
 import ast
+import sys
 from pathlib import Path
 
 import moco
@@ -70,6 +71,14 @@ def test_recipes_and_the_command_line_use_no_torch():
         for path in [ROOT / f"{room}.py", *(ROOT / room).glob("*.py")]:
             if path.exists():
                 assert "import torch" not in path.read_text(), path
+    light = {"errors", "version", "recipe", "machine", "cli"}
+    for path in (ROOT / "cli").glob("*.py"):
+        for node in (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            for name in names:
+                first, *rest = name.split(".")
+                assert first in {*sys.stdlib_module_names, "tyro", "moco"}, f"{path.name} imports {name} before it runs"
+                assert first != "moco" or (rest and rest[0] in light), f"{path.name} imports {name} before it runs"
 
 
 def test_no_file_has_a_name_that_says_nothing():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, kstest
 
-from moco.ops.draw import counter, counts, integers, permutation, stream, uniform
+from moco.ops.draw import counter, integers, permutation, stream, uniform
 
 SURE = (1e-4, 1 - 1e-4)
 """Names are fixed, so a test passes always or never; the bounds only say how unlikely a sound generator is to fail."""
@@ -89,16 +89,3 @@ def test_words_name_different_streams():
 @pytest.mark.parametrize(("a", "b"), [("shuffle", "shufflf"), ("shuffle of keys", "shuffle of queries")])
 def test_words_that_begin_alike_name_different_streams(a, b):
     assert stream(a) != stream(b)
-
-
-def test_counts_are_how_often_each_number_is_drawn():
-    table = counts(3, 50, 7, 1, 2)
-    assert table.shape == (3, 7)
-    for row in range(3):
-        drawn = integers(7, 1, 2, row, np.arange(50))
-        assert table[row].tolist() == [(drawn == i).sum() for i in range(7)]
-    assert (table.sum(axis=1) == 50).all()
-
-
-def test_counts_are_uniform():
-    assert SURE[0] < chisquare(counts(100, 100, 20, 3).sum(axis=0)).pvalue < SURE[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -43,7 +44,7 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
-        """Write the keys over the oldest ones, in order."""
+        """Write the keys (N x C) over the oldest ones, in order; raises MocoError where N exceeds K."""
         size = len(self.keys)
         if len(k) > size:
             raise MocoError(f"a step of {len(k)} keys exceeds the dictionary of {size}")
@@ -95,9 +96,10 @@ class BatchKeys(nn.Module):
 class MemoryBank(nn.Module):
     """One representation per image of the data set (InstDisc, arXiv:1805.01978; v1, section 3.2).
 
-    The positive is the image's own entry; `drawn` negatives are drawn for each query, uniformly, with replacement, from
-    the whole bank (a table of N x images a step: for small sets). After the step an entry follows its query:
-    w <- normalise(m w + (1 - m) q).
+    The positive is the image's own entry. "The dictionary for each mini-batch is randomly sampled from the memory bank"
+    (v1): `drawn` entries a step, uniformly, with replacement, from the whole bank, a query's own included; so a step
+    takes as much memory as with a queue of that length, however many images there are. After the step an entry
+    follows its query: w <- normalise(m w + (1 - m) q).
     """
 
     entries: Tensor
@@ -110,14 +112,13 @@ class MemoryBank(nn.Module):
         self.register_buffer("entries", F.normalize(torch.randn(images, dim, generator=generator), dim=1))
 
     def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
-        """Contrast each query (N x C) with its image's entry and `drawn` random entries."""
-        images = len(self.entries)
-        count = draw.counts(len(q), self.drawn, images, self.seed, draw.stream("bank"), step)
-        return Contrast(self.entries[index], self.entries, beside(q, count).log())
+        """Contrast each query (N x C) with its image's entry and `drawn` random entries, the same for the batch."""
+        drawn = draw.integers(len(self.entries), self.seed, draw.stream("bank"), step, np.arange(self.drawn))
+        return Contrast(self.entries[index], self.entries[beside(q, drawn)])
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
-        """Move the entries of these images towards their queries."""
+        """Move the entries of these images (N) towards their queries (N x C)."""
         moved = self.m * self.entries[index] + (1 - self.m) * q.detach().float()
         self.entries[index] = F.normalize(moved, dim=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,12 @@ import torch
 
 from moco.data.loader import Loader, Plan
 from moco.data.memory import Skipped
+from moco.data.names import one_line
 from moco.encoder import Encoder
 from moco.errors import MocoError
 from moco.health import chance, judge
 from moco.machine import Machine
-from moco.run.atomic import write_text
+from moco.run.atomic import copy_atomically, write_text
 from moco.run.directory import RunDirectory
 from moco.run.encoder_file import save_encoder
 from moco.run.log import Log, Row
@@ -51,7 +53,7 @@ class Show(Protocol):
 
 
 def resume(training: Training, run: RunDirectory) -> bool:
-    """Restore the run's last checkpoint, if it has one."""
+    """Restore the run's last checkpoint, if it has one; whether it had. Raises MocoError where it is damaged."""
     if not run.checkpoint.exists():
         return False
     training.restore(read_tensors(run.checkpoint))
@@ -104,28 +106,32 @@ def _loop(
         if skipped is not None:
             skipped.add(batch.skipped)
         loss = train_step(t, batch)
-        done, epoch_done = t.step == plan.steps, t.step % plan.steps_per_epoch == 0
+        epoch, into = divmod(t.step, plan.steps_per_epoch)
+        done, epoch_done = t.step == plan.steps, into == 0
         if t.step % machine.log_every == 0 or t.step == 1 or done:
             recorder.training_row(loss._asdict())
         if epoch_done:
-            epoch = t.step // plan.steps_per_epoch
             due = list(watch) if done or epoch % watch_every == 0 else []
             recorder.measure([*([scores] if scores else []), *due])
-            if machine.keep_every and epoch % machine.keep_every == 0:
-                save(t, run, f"epoch-{epoch:04d}.pt")
         if epoch_done or asked or time.monotonic() - saved_at > machine.checkpoint_seconds:
             save(t, run)
+            if epoch_done and machine.keep_every and epoch % machine.keep_every == 0:
+                copy_atomically(run.checkpoint, run.checkpoint.with_name(f"epoch-{epoch:04d}.pt"))
             saved_at = time.monotonic()
             recorder.restart_clock()
         if asked:
             raise Stopped(t.step, asked[0])
 
 
-def save(t: Training, run: RunDirectory, name: str = "last.pt") -> None:
-    """Write a checkpoint and the encoder; refuses to save a training whose loss has left the finite numbers."""
+def save(t: Training, run: RunDirectory) -> None:
+    """Write the encoder, then the checkpoint.
+
+    Raises MocoError on a full disk, and for a training whose loss has left the finite numbers; what was saved before
+    stays.
+    """
     refuse_bad_loss(t)
     save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step)  # first: a checkpoint never lacks its encoder
-    write_tensors(run.checkpoint.with_name(name), t.state())
+    write_tensors(run.checkpoint, t.state())
 
 
 def refuse_bad_loss(t: Training) -> None:
@@ -155,7 +161,7 @@ class SkipBudget:
         """Note unreadable files; raises MocoError where they exceed the budget."""
         new = {i: reason for i, reason in skipped.items() if i not in self._found}
         self._found |= new
-        lines = sorted({*self._lines, *(f"{_one_line(self._names(i))}\t{reason}\n" for i, reason in new.items())})
+        lines = sorted({*self._lines, *(f"{one_line(self._names(i))}\t{reason}\n" for i, reason in new.items())})
         if lines != self._lines:
             self._lines = lines
             write_text(self._path, "".join(lines))
@@ -168,10 +174,6 @@ class SkipBudget:
 
     def __len__(self) -> int:
         return len(self._lines)
-
-
-def _one_line(name: str) -> str:
-    return name.replace("\n", " ").replace("\t", " ")
 
 
 class _Recorder:
@@ -259,4 +261,5 @@ def _memory_gib(device: torch.device) -> float:
     """Most memory taken so far: of the GPU, or of this process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

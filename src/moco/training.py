@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moco.data.loader import Batch
+from moco.data.loader import Batch, Plan
 from moco.device import Placement, seeded
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
 from moco.model import Contrastive
@@ -16,7 +16,7 @@ from moco.ops import draw
 from moco.ops.crop import beside
 from moco.ops.info_nce import Loss, info_nce
 from moco.optim import build_optimizer, learning_rate, set_learning_rate_
-from moco.recipe import Recipe
+from moco.recipe import Recipe, Stored
 from moco.views import Views
 
 _NEVER = torch.iinfo(torch.int64).max
@@ -47,7 +47,7 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, bit for bit."""
+        """Go on from a state that `state` gave, bit for bit; raises RuntimeError where it is of another recipe."""
         self.step = int(state["step"])
         self.model.load_state_dict(state["model"])
         self.dictionary.load_state_dict(state["dictionary"])
@@ -70,7 +70,10 @@ class Training:
 
 
 def build_training(recipe: Recipe, images: int, placement: Placement) -> Training:
-    """A training at step 0: all weights and keys are functions of the recipe's seed."""
+    """A training at step 0, for a data set of so many images: all weights and keys are functions of the recipe's seed.
+
+    Raises MocoError where the backbone is unknown, or the queue is as large as the data.
+    """
     with seeded(recipe.seed, torch.device("cpu")):
         model = Contrastive(recipe)
     dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1))
@@ -79,8 +82,8 @@ def build_training(recipe: Recipe, images: int, placement: Placement) -> Trainin
     return Training(
         recipe=recipe,
         placement=placement,
-        steps_per_epoch=images // recipe.batch,
-        views=Views(recipe),
+        steps_per_epoch=Plan(images, recipe.batch, recipe.epochs, recipe.seed).steps_per_epoch,
+        views=Views(recipe, key=not isinstance(recipe.keys, Stored)),  # a stored key needs no second view
         model=model.train(),
         dictionary=dictionary,
         optimizer=build_optimizer(recipe.optim, model),
@@ -89,7 +92,11 @@ def build_training(recipe: Recipe, images: int, placement: Placement) -> Trainin
 
 
 def train_step(t: Training, batch: Batch) -> Loss:
-    """One step of momentum contrast, in the order of the paper's Algorithm 1. Nothing in it waits for the device."""
+    """One step of momentum contrast, in the order of the paper's Algorithm 1. Nothing in it waits for the device.
+
+    Takes the images of step `t.step` and moves `t` on by one; the mean loss of the halves and what goes with it, each a
+    tensor without gradient. Raises MocoError where the batch has more keys than the queue.
+    """
     recipe = t.recipe
     x_q, x_k = _views(t, batch)
     index = beside(x_q, batch.index)

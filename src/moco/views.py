@@ -80,7 +80,7 @@ class Draws:
 def draw(
     view: View, height: Integer, width: Integer, *, seed: int, epoch: int | Integer, index: Integer, number: int
 ) -> Draws:
-    """What happens to N images of these heights and widths in view `number` (0 query, 1 key): a pure function."""
+    """What happens to N images of these heights and widths (N) in view `number` (0 query, 1 key): a pure function."""
     key = _key(seed, epoch, index, number)
     return Draws(geometry=_geometry(view, height, width, key), photometry=_photometry(view, key))
 
@@ -121,10 +121,10 @@ def finish(
 
 
 class Views:
-    """The two views of a recipe: x_q and x_k."""
+    """The two views of a recipe: x_q and x_k. Without `key`, x_k is not drawn: x_q is given in its place."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.views = (recipe.query_view, recipe.key_view or recipe.query_view)
+    def __init__(self, recipe: Recipe, key: bool = True) -> None:
+        self.views = (recipe.query_view, recipe.key_view or recipe.query_view)[: 2 if key else 1]
         self.seed, self.size, self.normalize = recipe.seed, recipe.image_size, recipe.normalize
 
     @torch.no_grad()
@@ -136,10 +136,13 @@ class Views:
         epoch: int | Integer,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> tuple[Tensor, Tensor]:
-        """x_q and x_k, float32 N x 3 x S x S, of images uint8 N x 3 x H x W with heights and widths `sizes` (N x 2)."""
+        """x_q and x_k, float32 N x 3 x S x S, of images uint8 N x 3 x H x W with heights and widths `sizes` (N x 2).
+
+        `index` (N) and `epoch` name the draws: the same image in the same epoch has the same views.
+        """
         height, width = sizes.T
         with torch.autocast(pixels.device.type, enabled=False):
-            x_q, x_k = (
+            made = [
                 apply(
                     view,
                     draw(view, height, width, seed=self.seed, epoch=epoch, index=index, number=number),
@@ -149,17 +152,18 @@ class Views:
                     memory_format,
                 )
                 for number, view in enumerate(self.views)
-            )
-        return x_q, x_k
+            ]
+        return made[QUERY], made[-1]
 
     def cut(self, image: NDArray[np.uint8], epoch: int, index: int) -> Tensor:
-        """The two crops, uint8 2 x 3 x S x S, of one image H x W x 3, flipped and turned: what a worker hands on.
+        """The crops, uint8 V x 3 x S x S, of one image H x W x 3, flipped and turned: what a worker hands on.
 
-        Pixel by pixel what the official pipeline makes of the same box: cut out, then resized by PIL.
+        V is 2, or 1 without `key`. Pixel by pixel what the official pipeline makes of the same box: cut out, then
+        resized by PIL. Raises MocoError for anything but H x W x 3 of uint8.
         """
         _check_image(image)
         height, width = (np.array([n]) for n in image.shape[:2])
-        crops = torch.empty(2, 3, self.size, self.size, dtype=torch.uint8)
+        crops = torch.empty(len(self.views), 3, self.size, self.size, dtype=torch.uint8)
         for number, view in enumerate(self.views):
             g = _geometry(view, height, width, _key(self.seed, epoch, np.array([index]), number))
             top, left, h, w = g.boxes[0].tolist()
@@ -177,9 +181,9 @@ class Views:
         epoch: int | Integer,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> tuple[Tensor, Tensor]:
-        """x_q and x_k of what `cut` made of N images: uint8 N x 2 x 3 x S x S."""
+        """x_q and x_k, float32 N x 3 x S x S, of what `cut` made of N images: uint8 N x V x 3 x S x S."""
         with torch.autocast(crops.device.type, enabled=False):
-            x_q, x_k = (
+            made = [
                 finish(
                     view,
                     _photometry(view, _key(self.seed, epoch, index, number)),
@@ -188,8 +192,8 @@ class Views:
                     memory_format,
                 )
                 for number, view in enumerate(self.views)
-            )
-        return x_q, x_k
+            ]
+        return made[QUERY], made[-1]
 
 
 def _key(seed: int, epoch: int | Integer, index: Integer, number: int) -> NDArray[np.uint64]:

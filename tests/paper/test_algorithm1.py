@@ -8,19 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from plain import CPU, on_gpus, smooth_
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
 from moco.data.loader import Batch
-from moco.device import Placement
 from moco.ops.draw import permutation, stream
 from moco.recipe import Queue, Steps, v1, v2
 from moco.training import build_training, train_step
 
 IMAGES, N, K, C, GROUP, STEPS_PER_EPOCH, EPOCHS = 64, 16, 40, 24, 4, 4, 5
 M = 0.99
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 """fp32, after 20 steps in which one side sums in another order than the other."""
 
@@ -79,20 +78,6 @@ class ResNet10(nn.Module):
         return self.head(x.mean(dim=(2, 3)))
 
 
-def smooth_(encoder):
-    """ReLU replaced by SiLU. A value that is 0 but for rounding falls on either side of a kink, and from then on two
-    fp32 runs part (about one in three does in 20 steps); without kinks they stay together to 1e-6."""
-    for module in list(encoder.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.ReLU):
-                setattr(module, name, nn.SiLU())
-
-
-def on_gpus(f, x):
-    """Each group of images on a GPU of its own: its BatchNorm sees no other."""
-    return torch.cat([f(x[gpu : gpu + GROUP]) for gpu in range(0, len(x), GROUP)])
-
-
 class Algorithm1:
     """What the paper's pseudocode keeps between steps, and the body of its loop."""
 
@@ -105,11 +90,11 @@ class Algorithm1:
         self.slip = slip
 
     def step(self, x_q, x_k, epoch, shuffle):
-        q = F.normalize(on_gpus(self.f_q, x_q), dim=1)  # queries: N x C
+        q = F.normalize(on_gpus(self.f_q, x_q, GROUP), dim=1)  # queries: N x C
         if self.slip == "no shuffle":
             shuffle = torch.arange(N)
         with torch.no_grad():  # no gradient to keys
-            shuffled = F.normalize(on_gpus(self.f_k, x_k[shuffle]), dim=1)
+            shuffled = F.normalize(on_gpus(self.f_k, x_k[shuffle], GROUP), dim=1)
             k = torch.empty_like(shuffled)
             k[shuffle] = shuffled  # keys: N x C, in the order of their queries
         if self.slip == "enqueue first":

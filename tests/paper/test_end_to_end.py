@@ -5,42 +5,29 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from plain import CPU, noise, on_gpus
 
-from moco.data.loader import Batch
-from moco.device import Placement
 from moco.ops.draw import permutation, stream
 from moco.recipe import EndToEnd, end_to_end
 from moco.training import build_training, train_step
 
-N, GROUP, T = 12, 4, 0.07
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
+IMAGES, N, GROUP, T = 60, 12, 4, 0.07
 
 
 def training(shuffle=True):
     encoder = replace(end_to_end().encoder, backbone="resnet10w8", stem="small", dim=16, norm_group=GROUP)
     recipe = replace(end_to_end(), encoder=encoder, keys=EndToEnd(shuffle=shuffle), image_size=16, batch=N, seed=1)
-    return build_training(recipe, 60, CPU)
-
-
-def batch():
-    rng = np.random.default_rng(0)
-    images = torch.from_numpy(rng.integers(0, 256, (N, 3, 20, 20), dtype=np.uint8))
-    return Batch(images, np.full((N, 2), 20), np.arange(N), 0, {})
-
-
-def on_gpus(f, x):
-    return torch.cat([f(x[gpu : gpu + GROUP]) for gpu in range(0, len(x), GROUP)])
+    return build_training(recipe, IMAGES, CPU)
 
 
 def figure_2a(t, detach_keys=False, shuffle=True):
     """The loss, and an encoder with its gradients."""
-    f, b = copy.deepcopy(t.model.query_encoder), batch()
+    f, b = copy.deepcopy(t.model.query_encoder), noise(N, IMAGES)
     x_q, x_k = t.views(b.pixels, b.sizes, b.index, 0)
     order = torch.from_numpy(permutation(N, 1, stream("shuffle"), 0, 0)) if shuffle else torch.arange(N)
-    q, k = on_gpus(f, x_q), on_gpus(f, x_k[order])[torch.argsort(order)]
+    q, k = on_gpus(f, x_q, GROUP), on_gpus(f, x_k[order], GROUP)[torch.argsort(order)]
     if detach_keys:
         k = k.detach()
     losses = []
@@ -62,14 +49,14 @@ def gradient(encoder):
 def test_the_keys_of_the_other_images_are_the_negatives_and_gradients_flow_through_both_views(shuffle):
     t = training(shuffle)
     expected, f = figure_2a(t, shuffle=shuffle)
-    assert train_step(t, batch()).loss.item() == pytest.approx(expected, rel=1e-5)
+    assert train_step(t, noise(N, IMAGES)).loss.item() == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(gradient(t.model.query_encoder), gradient(f), rtol=1e-3, atol=2e-5)
 
 
 def test_without_the_gradient_of_the_keys_the_step_would_be_another():
     t = training()
     _, f = figure_2a(t, detach_keys=True)
-    train_step(t, batch())
+    train_step(t, noise(N, IMAGES))
     ours, theirs = gradient(t.model.query_encoder), gradient(f)
     assert (ours - theirs).norm() > 0.1 * ours.norm()
 
@@ -81,7 +68,7 @@ def test_shuffling_changes_the_keys_and_not_the_queries():
 
 
 def views(t):
-    b = batch()
+    b = noise(N, IMAGES)
     return t.views(b.pixels, b.sizes, b.index, 0)
 
 

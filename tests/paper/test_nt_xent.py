@@ -9,16 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from plain import CPU
 from torch.nn import functional as F
 
 from moco.data.loader import Batch
-from moco.device import Placement
 from moco.dictionary import build_dictionary
 from moco.ops.info_nce import info_nce
 from moco.recipe import Encoder, simclr
 from moco.training import build_training, train_step
-
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 
 
 def nt_xent(z, tau):

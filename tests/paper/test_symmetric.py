@@ -5,20 +5,16 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
+from plain import CPU, noise, on_gpus, smooth_
 from torch.nn import functional as F
 
-from moco.data.loader import Batch
-from moco.device import Placement
 from moco.ops.draw import permutation, stream
 from moco.recipe import Encoder, InfoNCE, Queue, cifar
 from moco.training import build_training, train_step
 
 IMAGES, N, K, GROUP, T, M, LR, DECAY = 48, 8, 32, 4, 0.1, 0.99, 0.06, 5e-4
-CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 
 
 def training(halves="sum"):
@@ -36,25 +32,6 @@ def training(halves="sum"):
     return t
 
 
-def smooth_(encoder):
-    """ReLU replaced by SiLU: without kinks, two fp32 runs stay together."""
-    for module in list(encoder.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.ReLU):
-                setattr(module, name, nn.SiLU())
-
-
-def batch(step):
-    rng = np.random.default_rng(step)
-    index = rng.permutation(IMAGES)[:N]
-    images = torch.from_numpy(rng.integers(0, 256, (N, 3, 20, 20), dtype=np.uint8))
-    return Batch(images, np.full((N, 2), 20), index, 0, {})
-
-
-def on_gpus(f, x):
-    return torch.cat([f(x[gpu : gpu + GROUP]) for gpu in range(0, len(x), GROUP)])
-
-
 class Demo:
     """The model of the official notebook, its momentum update at the end of the step, as in Algorithm 1."""
 
@@ -65,8 +42,8 @@ class Demo:
         self.sgd = torch.optim.SGD(self.f_q.parameters(), lr=LR, momentum=0.9, weight_decay=DECAY)
 
     def contrastive_loss(self, im_q, im_k, shuffle):
-        q = on_gpus(self.f_q, im_q)
-        k = on_gpus(self.f_k, im_k[shuffle])[torch.argsort(shuffle)].detach()
+        q = on_gpus(self.f_q, im_q, GROUP)
+        k = on_gpus(self.f_k, im_k[shuffle], GROUP)[torch.argsort(shuffle)].detach()
         losses = []
         for n in range(N):
             logits = torch.stack([q[n] @ k[n], *(q[n] @ other for other in self.queue)]) / T
@@ -93,7 +70,7 @@ def run(steps):
     demo = Demo(t)
     losses = []
     for step in range(steps):
-        b = batch(step)
+        b = noise(N, IMAGES, step)
         im1, im2 = t.views(b.pixels, b.sizes, b.index, b.epoch)
         shuffles = [torch.from_numpy(permutation(N, 0, stream("shuffle"), step, half)) for half in (0, 1)]
         lr = t.lr
@@ -139,7 +116,7 @@ def test_halves_mean_gives_half_the_gradient():
     grads = []
     for halves in ("sum", "mean"):
         t = training(halves)
-        train_step(t, batch(0))
+        train_step(t, noise(N, IMAGES, 0))
         grads.append([p.grad for p in t.model.query_encoder.parameters()])
     for whole, half in zip(*grads, strict=True):
         torch.testing.assert_close(whole, 2 * half, rtol=1e-5, atol=1e-6)

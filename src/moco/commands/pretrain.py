@@ -26,6 +26,7 @@ from moco.preprocess import Preprocess
 from moco.recipe import Recipe
 from moco.run.directory import DataRecord, RunDirectory, start_run
 from moco.training import build_training
+from moco.views import Views
 
 
 def pretrain(
@@ -96,7 +97,7 @@ def _pretrain(
     if len(skipped):
         tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
     preprocess = Preprocess(recipe.image_size, recipe.normalize)
-    scores = LabelFree(source, recipe, training.views, preprocess, placement)
+    scores = LabelFree(source, recipe, Views(recipe), preprocess, placement)
     watch = [KNNWatch(watched, recipe, preprocess, placement, machine.decoders)] if watched is not None else []
     pretrain_loop(training, plan, loader, run, machine, tell, scores, watch, skipped)
 

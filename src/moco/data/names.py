@@ -34,6 +34,11 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def one_line(name: str) -> str:
+    """A name with its line breaks, tabs and other control characters spelt out (`\\n`), for a line of its own."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def root_of(names: Sequence[str]) -> str:
     """The folder ("a/b/", or "") that all of these sorted names share, in the time of looking at two of them.
 

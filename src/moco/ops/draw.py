@@ -51,14 +51,3 @@ def permutation(n: int, *name: int) -> NDArray[np.int64]:
 def stream(word: str) -> int:
     """The integer that stands for a word in a name, so that two uses never share numbers."""
     return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little") >> 1
-
-
-Counts = NDArray[np.float32]
-
-
-def counts(rows: int, drawn: int, below: int, *name: int) -> Counts:
-    """How often each of `below` numbers comes up in `drawn` draws with replacement, for each row (rows x below)."""
-    table = np.empty((rows, below), dtype=np.float32)
-    for row in range(rows):
-        table[row] = np.bincount(integers(below, *name, row, np.arange(drawn)), minlength=below)
-    return table

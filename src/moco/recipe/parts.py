@@ -124,7 +124,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Bank:
-    """One representation per image of the data set, `size` drawn for each query (InstDisc; v1, section 3.2)."""
+    """One representation per image of the data set, `size` drawn for each step (v1, section 3.2; InstDisc)."""
 
     size: int = 65536
     m: float = 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,31 +12,56 @@ from typing import BinaryIO
 
 from moco.errors import MocoError
 
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room in your quota",
+    errno.EROFS: "make the disk writable",
+    errno.EACCES: "allow writing there",
+    errno.EPERM: "allow writing there",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.ENOENT: "was the folder removed? put it back",
+    errno.ENOTDIR: "something on that path is a file: move it away",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
 
 @contextmanager
-def no_space_is_told(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a sentence."""
+def trouble_is_told(path: Path) -> Iterator[None]:
+    """Turn a full, read-only or failing disk into a MocoError: what happened, and what to do about it."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
-            raise MocoError(
-                f"{path} could not be written: {os.strerror(error.errno).lower()}. Files written earlier are whole; "
-                "make room, then run the same command to continue"
-            ) from None
-        raise
+        code = error.errno or 0
+        raise MocoError(
+            f"{path} could not be written: {(os.strerror(code) if code else str(error)).lower()}. Files written "
+            f"earlier are whole; {_REMEDIES.get(code, 'look after the disk')}, then run the same command to continue"
+        ) from None
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Replace `path` by what `write` writes; on any failure the old file stays. Raises MocoError on a full disk."""
+    """Replace `path` by what `write` writes; on failure the old stays. Raises MocoError on a full or broken disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with no_space_is_told(path):
+    with trouble_is_told(path):
         try:
             with temporary.open("wb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)  # noqa: PTH105
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def copy_atomically(path: Path, to: Path) -> None:
+    """A second name for a file that is only ever replaced, never written into; a copy where links are not to be had."""
+    temporary = to.with_name(f".{to.name}.{os.getpid()}.tmp")
+    with trouble_is_told(to):
+        try:
+            try:
+                os.link(path, temporary)
+            except OSError:
+                shutil.copyfile(path, temporary)
+            os.replace(temporary, to)  # noqa: PTH105
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ import torchvision
 from moco.errors import MocoError
 from moco.machine import Machine
 from moco.recipe import Recipe, flatten, from_json, to_json
-from moco.run.atomic import no_space_is_told, write_text
+from moco.run.atomic import trouble_is_told, write_text
 from moco.version import VERSION
 
 _EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
@@ -86,7 +86,7 @@ class RunDirectory:
 
     def lock(self) -> None:
         """Refuse a second writer; the lock goes with the process, however it ends."""
-        with no_space_is_told(self.path):
+        with trouble_is_told(self.path):
             file = (self.path / ".lock").open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,7 +126,7 @@ def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) ->
         raise MocoError(f"--out {path} is a file; name a folder")
     if path.exists() and not is_run(path) and any(p.name not in _EARLY for p in path.iterdir()):
         raise MocoError(f"--out {path} holds other files; name a new folder")
-    with no_space_is_told(path):
+    with trouble_is_told(path):
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     run.lock()
     for left in path.rglob(".*.tmp"):  # of a writer that was killed

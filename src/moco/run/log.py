@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from moco.run.atomic import no_space_is_told, write_text
+from moco.run.atomic import trouble_is_told, write_text
 
 Row = dict[str, Any]
 
@@ -38,7 +38,7 @@ class Log:
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
         from torch.utils.tensorboard import SummaryWriter  # takes a second: only where a run is written
 
-        with no_space_is_told(folder):
+        with trouble_is_told(folder):
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if self.rows else None)
 
     def recent(self) -> list[Row]:
@@ -53,7 +53,7 @@ class Log:
         """Append a row; a number that is not finite becomes null."""
         row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         self.rows.append(row)
-        with no_space_is_told(self.path):
+        with trouble_is_told(self.path):
             with self.path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             for name, value in row.items():
