@@ -88,7 +88,7 @@ def test_long_lists_are_cut_with_how_many_more_there_are(tmp_path: Path) -> None
     for i in range(30):
         (tmp_path / f"{i:02d}.jpg").write_bytes(b"")
     lines = check(Folder(tmp_path)).lines()
-    assert lines[-1] == "  ... and 20 more"
+    assert lines[-2:] == ["  ... and 20 more", "more than 1% stop a run: remove or repair them"]
     assert "30 of 30 images cannot be read and would be skipped:" in lines
 
 

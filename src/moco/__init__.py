@@ -11,6 +11,7 @@ Names are resolved when they are first used, so that recipes and the command lin
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from moco.machine import Machine
     from moco.recipe import Recipe, cifar, end_to_end, memory_bank, simclr, v1, v2
     from moco.run.load import load
+
+if sys.platform == "win32":
+    raise ImportError("moco runs on Linux and macOS; on Windows, install it inside WSL (wsl --install)")
 
 _NAMES = {
     "Machine": "moco.machine",

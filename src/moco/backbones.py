@@ -22,6 +22,21 @@ _DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
 }
 
 
+def refuse_unknown(name: str) -> None:
+    """Raise MocoError for a name that `build_backbone` does not know; makes nothing."""
+    if name.startswith("timm:"):
+        _refuse_unknown_to_timm(name.removeprefix("timm:"))
+    elif match := re.fullmatch(r"resnet(\d+)w(\d+)", name):
+        if match[1] not in _DEPTHS or int(match[2]) < 1:
+            depths = ", ".join(_DEPTHS)
+            raise MocoError(f"--encoder.backbone {name}: depths are {depths}, widths 1 or more (64 is usual)")
+    elif name not in models.list_models(module=models):
+        raise MocoError(
+            f"--encoder.backbone {name}: torchvision has no such model; take one of it (resnet18, resnet50, "
+            "convnext_tiny, vit_b_16, ...), timm:NAME, or resnetDwW such as resnet18w16"
+        )
+
+
 def build_backbone(name: str, stem: Literal["imagenet", "small"] = "imagenet") -> tuple[nn.Module, int]:
     """The backbone called `name`, untrained, with its classifier removed, and D, the length of its features.
 
@@ -29,10 +44,11 @@ def build_backbone(name: str, stem: Literal["imagenet", "small"] = "imagenet") -
     W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x). `stem="small"` gives
     a ResNet a 3x3 first convolution of stride 1 and no max-pooling. Raises MocoError for a name that is none of these.
     """
+    refuse_unknown(name)
     if name.startswith("timm:"):
         backbone = _timm(name.removeprefix("timm:"))
     elif match := re.fullmatch(r"resnet(\d+)w(\d+)", name):
-        backbone = _resnet_of_width(name, *match.groups())
+        backbone = _resnet_of_width(*match.groups())
     else:
         backbone = _torchvision(name)
     if stem == "small":
@@ -57,20 +73,13 @@ class _WideResNet(ResNet):  # type: ignore[misc]
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _resnet_of_width(name: str, depth: str, width: str) -> nn.Module:
-    if depth not in _DEPTHS or int(width) < 1:
-        raise MocoError(f"--encoder.backbone {name}: depths are {', '.join(_DEPTHS)}, widths 1 or more (64 is usual)")
+def _resnet_of_width(depth: str, width: str) -> nn.Module:
     net = _WideResNet(*_DEPTHS[depth], width=int(width))
     net.set_submodule("fc", nn.Identity())
     return net
 
 
 def _torchvision(name: str) -> nn.Module:
-    if name not in models.list_models(module=models):
-        raise MocoError(
-            f"--encoder.backbone {name}: torchvision has no such model; take one of it (resnet18, resnet50, "
-            "convnext_tiny, vit_b_16, ...), timm:NAME, or resnetDwW such as resnet18w16"
-        )
     extra = {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     net: nn.Module = models.get_model(name, weights=None, **extra)
     classifiers = [n for n, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
@@ -80,7 +89,7 @@ def _torchvision(name: str) -> nn.Module:
     return net
 
 
-def _timm(name: str) -> nn.Module:
+def _refuse_unknown_to_timm(name: str) -> None:
     try:
         import timm
     except ImportError:
@@ -90,6 +99,11 @@ def _timm(name: str) -> nn.Module:
         raise MocoError(
             f"--encoder.backbone timm:{name}: timm has no such model" + (f"; it has {close}" if close else "")
         )
+
+
+def _timm(name: str) -> nn.Module:
+    import timm
+
     net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
     return net
 

@@ -15,6 +15,7 @@ from moco.ops import draw
 from moco.ops.crop import beside
 from moco.ops.info_nce import Contrast
 from moco.recipe import Bank, Batch, Queue, Recipe
+from moco.recipe.auto import FEWEST_IMAGES
 
 
 class KeyQueue(nn.Module):
@@ -132,7 +133,8 @@ def refuse_a_queue_larger_than_the_data(recipe: Recipe, images: int) -> None:
     if isinstance(recipe.dictionary, Queue) and recipe.dictionary.size >= images:
         raise MocoError(
             f"a dictionary of {recipe.dictionary.size} keys for {images} images would hold every image's own old key "
-            "as a negative; lower --dictionary.size (the papers' queue holds 5 % of the data), or use the recipe auto"
+            "as a negative; lower --dictionary.size (the papers' queue holds 5 % of the data)"
+            + (", or use the recipe auto" if images >= FEWEST_IMAGES else ", and give more images")
         )
 
 

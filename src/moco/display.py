@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -18,16 +22,60 @@ from moco.recipe.auto import Choice
 _COLOURS = {"normal": "green", "look": "yellow", "bad": "red"}
 
 
-class Terminal:
-    """Tells a person how a command goes."""
+_SCORES_EVERY = 10.0
+"""Seconds between two lines of scores."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+
+class Outlet:
+    """Standard output for as long as somebody reads it. When it closes (`| head`), that is said once on stderr.
+
+    A run of days does not end because its terminal has gone or the disk of its output is full.
+    """
+
+    def __init__(self, stream: TextIO, meanwhile: str) -> None:
+        self._stream = stream
+        self._meanwhile = meanwhile
+        self._open = True
+
+    def write(self, text: str) -> int:
+        """Write, or do nothing once the output is closed."""
+        if self._open:
+            try:
+                self._stream.write(text)
+            except OSError as error:
+                self._close(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is written."""
+        if self._open:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._close(error)
+
+    def _close(self, error: OSError) -> None:
+        self._open = False
+        with contextlib.suppress(OSError):
+            print(f"moco: nothing is shown any more ({error.strerror}); {self._meanwhile}", file=sys.stderr)  # noqa: T201
+        with contextlib.suppress(OSError, ValueError):  # what is still buffered goes nowhere, at exit too
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class Terminal:
+    """Tells a person how a command goes; where `outlives` says what goes on meanwhile, even when nobody reads it."""
+
+    def __init__(self, console: Console | None = None, outlives: str | None = None) -> None:
+        file = None if outlives is None else cast("IO[str]", Outlet(sys.stdout, outlives))
+        self.console = console or Console(file=file, highlight=False)
+        self._scored = -math.inf
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._health = ""
         self._printed = 0.0
-        self._scores: dict[str, float] = {}
 
     def note(self, text: str) -> None:
         """One line."""
@@ -57,7 +105,8 @@ class Terminal:
     def row(self, row: dict[str, Any], step: int, steps: int, seconds_left: float | None) -> None:
         """A row of the log."""
         if "loss" not in row:
-            self._measured(row)
+            if row["step"] in (0, steps) or "knn" in row or time.monotonic() - self._scored > _SCORES_EVERY:
+                self._measured(row)
             return
         if self.console.is_terminal:
             self._draw(row, step, steps, seconds_left)
@@ -71,6 +120,8 @@ class Terminal:
                 self.note(row["health"])
 
     def _measured(self, row: dict[str, Any]) -> None:
+        if "knn" not in row:
+            self._scored = time.monotonic()
         names = {"knn": "kNN", "rank": "effective rank"}
         shown = [
             f"{names.get(k, k)} {v:.1%}" if k == "knn" else f"{names.get(k, k)} {v:.3g}"

@@ -19,6 +19,9 @@ Row = dict[str, Any]
 CHANCE_STEPS = 300
 """Steps at the chance level after which a run counts as not learning."""
 
+SAME = 1e-4
+"""Spread of the vectors of different images below which they are one; fresh encoders give photographs 0.01 and more."""
+
 
 @dataclass(frozen=True)
 class Health:
@@ -63,10 +66,21 @@ def judge(rows: Sequence[Row], recipe: Recipe) -> Health:
     steps = [row for row in rows if row.get("loss") is not None]
     if not steps:
         return Health("normal", "starting")
-    for verdict in (_collapse, _at_chance, _filling, _leak, _knn_falls, _rising):
+    for verdict in (_blank, _collapse, _at_chance, _filling, _leak, _knn_falls, _rising):
         if (health := verdict(rows, steps, recipe)) is not None:
             return health
     return _learning(steps[-1], recipe)
+
+
+def _blank(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
+    first = next((row["spread"] for row in rows if row.get("spread") is not None), None)
+    if first is None or first > SAME:
+        return None
+    return Health(
+        "bad",
+        "nothing to learn: already before training all images get the same vector; are they blank, or copies of one? "
+        "Look at the views in the report",
+    )
 
 
 def _collapse(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:

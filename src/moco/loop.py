@@ -56,7 +56,17 @@ def resume(training: Training, run: RunDirectory) -> bool:
     """Restore the run's last checkpoint, if it has one; whether it had. Raises MocoError where it is damaged."""
     if not run.checkpoint.exists():
         return False
-    training.restore(read_tensors(run.checkpoint))
+    try:
+        training.restore(read_tensors(run.checkpoint))
+    except (MocoError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        kept = sorted(run.checkpoint.parent.glob("epoch-*.pt"))
+        way = (
+            f"copy {kept[-1].name} over it to go on from there"
+            if kept
+            else "put back a copy, or start with another --out"
+        )
+        raise MocoError(f"{run.checkpoint} is damaged or of another run ({reason}); {way}") from None
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Literal
@@ -55,7 +56,9 @@ class Machine:
             raise MocoError(f"--machine.watch-every {self.watch_every}: must be at least 1")
         if self.keep_every < 0:
             raise MocoError(f"--machine.keep-every {self.keep_every}: must be 0 or more")
-        if self.checkpoint_seconds <= 0:
+        if not (self.memory_gib >= 0 and math.isfinite(self.memory_gib)):
+            raise MocoError(f"--machine.memory-gib {self.memory_gib}: must be 0 or more")
+        if not self.checkpoint_seconds > 0:
             raise MocoError(f"--machine.checkpoint-seconds {self.checkpoint_seconds}: must be positive")
         if not 0 <= self.max_skipped <= 1:
             raise MocoError(f"--machine.max-skipped {self.max_skipped}: a share between 0 and 1")

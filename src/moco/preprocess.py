@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +28,18 @@ class Preprocess:
     normalize: Normalize
 
     def __call__(self, image: PIL.Image.Image | NDArray[np.uint8]) -> Tensor:
-        """float32, 3 x S x S, of a PIL image of any mode or an H x W x 3 uint8 array."""
+        """float32, 3 x S x S, of a PIL image of any mode or an H x W x 3 uint8 array; raises MocoError for others."""
+        if not isinstance(image, PIL.Image.Image | np.ndarray):
+            opened = f"PIL.Image.open({str(image)!r})" if isinstance(image, str | os.PathLike) else "a PIL image"
+            raise MocoError(f"a {type(image).__name__} is no image: give {opened} or an H x W x 3 uint8 array")
         pixels = image_pixels(image) if isinstance(image, PIL.Image.Image) else image
         return self.normalise(self.centre(pixels)[None])[0]
 
     def centre(self, image: NDArray[np.uint8]) -> Tensor:
-        """uint8, 3 x S x S, of an H x W x 3 image: resized by PIL, as in the official pipeline, and cut out."""
+        """uint8, 3 x S x S, of an H x W x 3 image: resized by PIL, as in the official pipeline, and cut out.
+
+        Raises MocoError for anything but H x W x 3 of uint8.
+        """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise MocoError(f"an image must be H x W x 3 uint8, not {image.shape} of {image.dtype}")
         height, width = image.shape[:2]

@@ -40,7 +40,7 @@ def run(arguments: list[str]) -> None:
     from moco.display import Terminal
     from moco.loop import Stopped
 
-    tell = Terminal()
+    tell = Terminal(outlives=f"the run goes on; {asked.out / 'log.jsonl'} tells how")
     try:
         pretrain(
             asked.data,
@@ -54,7 +54,10 @@ def run(arguments: list[str]) -> None:
         )
     except Stopped as stop:
         tell.close()
-        tell.note(f"stopped and saved at step {stop.step:,}; the same command goes on from there")
+        tell.note(
+            f"stopped and saved at step {stop.step:,}; the same command goes on from there, "
+            f"and moco report {asked.out} draws what there is"
+        )
         sys.exit(128 + stop.signum)
     finally:
         tell.close()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from moco.commands.tell import Teller
 from moco.data.source import Source
 from moco.data.survey import Survey
 from moco.errors import MocoError
-from moco.recipe import RECIPES, Queue, Recipe, check, from_json, named_views, override
+from moco.recipe import RECIPES, Queue, Recipe, check, flatten, from_json, named_views, override, v2
 from moco.recipe.auto import DataFacts, auto
 
 
@@ -21,6 +24,8 @@ def choose_recipe(
     """The recipe that is asked for, fitted to the data where that is `auto`, with the user's changes in it."""
     if recipe == "auto":
         hints = source.hints
+        values = flatten(override(v2(), changes))  # checked, and of the types that the recipe has
+        changes = {name: values.get(name, value) for name, value in changes.items()}
         fitted, choices = auto(
             DataFacts(facts.images, facts.short_side),
             views or hints.views or "photos",
@@ -63,23 +68,51 @@ def named_recipe(name: str) -> Recipe:
     if path.endswith(".py"):
         return _recipe_from_python(Path(path), function)
     if name.endswith(".json"):
-        if not Path(name).exists():
-            raise MocoError(f"there is no recipe file {name}")
-        return from_json(Path(name).read_text())
+        return _recipe_from_json(Path(name))
     raise MocoError(f"there is no recipe {name!r}; take auto, {', '.join(RECIPES)}, a .json file, or file.py:function")
 
 
+def _recipe_from_json(path: Path) -> Recipe:
+    try:
+        return from_json(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise MocoError(f"there is no recipe file {path}") from None
+    except OSError as error:
+        raise MocoError(f"the recipe {path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise MocoError(f"the recipe {path} is not text in UTF-8; save it as UTF-8") from None
+    except MocoError as error:
+        raise MocoError(f"{path}: {error}; `moco show v2` prints a recipe that fits") from None
+
+
 def _recipe_from_python(path: Path, function: str) -> Recipe:
-    if not path.exists():
+    if not path.is_file():
         raise MocoError(f"there is no recipe file {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(made := getattr(module, function, None)):
+    with _its_mistakes_are_told(path):
+        spec.loader.exec_module(module)
+    if not callable(make := getattr(module, function, None)):
         raise MocoError(f"{path} has no function {function!r}")
-    recipe = made()
+    with _its_mistakes_are_told(path):
+        recipe = make()
     if not isinstance(recipe, Recipe):
         raise MocoError(f"{path}:{function} returned a {type(recipe).__name__}, not a moco.Recipe")
     return recipe
+
+
+@contextmanager
+def _its_mistakes_are_told(path: Path) -> Iterator[None]:
+    """Turn whatever a user's file raises into a sentence with the line it came from."""
+    try:
+        yield
+    except MocoError as error:
+        raise MocoError(f"{path}: {error}") from None
+    except SyntaxError as error:
+        raise MocoError(f"{path}, line {error.lineno}: {error.msg}") from None
+    except (Exception, SystemExit) as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path.absolute())]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise MocoError(f"{where}: {type(error).__name__}: {error}") from error

@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from moco.commands.choose import choose_recipe
+from moco.backbones import refuse_unknown
+from moco.commands.choose import choose_recipe, named_recipe
 from moco.commands.report import report
 from moco.commands.tell import Silent, Teller
-from moco.commands.watch import KNNWatch
+from moco.commands.watch import KNNWatch, open_watched
 from moco.data.loader import Loader, MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
-from moco.data.open import Labelled, open_labelled, open_source
+from moco.data.open import Labelled, open_source
 from moco.data.source import Source, fingerprint
 from moco.data.survey import Survey, survey
 from moco.device import Placement, place
@@ -23,8 +24,9 @@ from moco.labelfree import LabelFree
 from moco.loop import SkipBudget, pretrain_loop, resume
 from moco.machine import Machine
 from moco.preprocess import Preprocess
-from moco.recipe import Recipe
-from moco.run.directory import DataRecord, RunDirectory, start_run
+from moco.recipe import Recipe, named_views
+from moco.recipe.auto import FEWEST_IMAGES
+from moco.run.directory import DataRecord, RunDirectory, refuse_unusable, start_run
 from moco.training import build_training
 from moco.views import Views
 
@@ -49,12 +51,17 @@ def pretrain(
     machine, tell, out = machine or Machine(), tell or Silent(), Path(out)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise MocoError("more than one process is not supported yet; start moco without torchrun")
+    refuse_unusable(out)  # what is quickly said comes before what takes time
+    recipe = named_recipe(recipe) if isinstance(recipe, str) and recipe != "auto" else recipe
+    if views is not None:
+        named_views(views)
     source = open_source(data)
     facts = survey(source)
     tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
     chosen = choose_recipe(recipe, source, facts, views, changes or {}, tell)
     _refuse_too_few(chosen, source)
-    watched = open_labelled(watch) if watch is not None else None
+    refuse_unknown(chosen.encoder.backbone)
+    watched = open_watched(watch) if watch is not None else None
     where = str(Path(data).resolve()) if Path(data).exists() else str(data)
     record = DataRecord(where, len(source), fingerprint(source))
     run = start_run(out, chosen, machine, record)
@@ -129,6 +136,7 @@ def _write_down(run: RunDirectory, machine: Machine, placement: Placement, image
 def _refuse_too_few(recipe: Recipe, source: Source) -> None:
     if len(source) < recipe.batch:
         raise MocoError(
-            f"{len(source)} images are fewer than one batch of {recipe.batch}; lower --batch, or use the recipe auto"
+            f"{len(source)} images are fewer than one batch of {recipe.batch}; "
+            + ("lower --batch, or use the recipe auto" if len(source) >= FEWEST_IMAGES else "give more images")
         )
     refuse_a_queue_larger_than_the_data(recipe, len(source))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from moco.data.open import Labelled
+import os
+
+from moco.data.open import Labelled, open_labelled
 from moco.device import Placement
 from moco.embed import Prepared, embed
 from moco.encoder import Encoder
+from moco.errors import MocoError
 from moco.evaluate.knn import knn_accuracy
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe
+
+
+def open_watched(watch: str | os.PathLike[str]) -> Labelled:
+    """The labelled images of --watch; raises MocoError where it names none."""
+    try:
+        return open_labelled(watch)
+    except MocoError as error:
+        raise MocoError(str(error).replace("--data", "--watch")) from None
 
 
 class KNNWatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 
 from moco.data.decode import read
 from moco.data.labelled import JUDGED
+from moco.data.names import one_line
 from moco.data.source import Source, Unreadable
-from moco.machine import cores
+from moco.machine import Machine, cores
 
 Progress = Callable[[int], object]
 """Called with how many images are done."""
@@ -97,7 +99,7 @@ class Report:
         verb = "image is an exact copy of another" if surplus == 1 else "images are exact copies of others"
         return [
             f"{surplus:,} {verb}; copies become each other's negatives, so keep one of each:",
-            *_some([" = ".join(_some(group)) for group in self.duplicates], "  "),
+            *_some([" = ".join(_some([one_line(name) for name in group])) for group in self.duplicates], "  "),
         ]
 
     def _bad(self) -> list[str]:
@@ -105,8 +107,17 @@ class Report:
             return ["every image can be read"]
         return [
             f"{len(self.unreadable):,} of {self.count:,} images cannot be read and would be skipped:",
-            *_some([f"{name}: {reason}" for name, reason in self.unreadable], "  "),
+            *_some([f"{one_line(name)}: {reason}" for name, reason in self.unreadable], "  "),
+            *self._too_many_bad(),
         ]
+
+    def _too_many_bad(self) -> list[str]:
+        allowed, share = Machine().max_skipped, len(self.unreadable) / self.count
+        if share <= allowed:
+            return []
+        more = math.ceil(share * 100) / 100
+        allow = f", or allow them with --machine.max-skipped {more:g}" if share < 1 else ""
+        return [f"more than {allowed:.0%} stop a run: remove or repair them{allow}"]
 
 
 def check(source: Source, progress: Progress | None = None) -> Report:

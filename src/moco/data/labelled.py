@@ -37,9 +37,16 @@ class Labelled:
 
 
 def by_labels(source: Source, bank: Source | None = None) -> Labelled:
-    """Classes as the sources state them; raises MocoError where an image has none."""
+    """Classes as the sources state them; raises MocoError where an image has none, all have the same, or
+    the two parts have none in common.
+    """
     words = _stated(source)
     bank_words = [] if bank is None else _stated(bank)
+    if bank is not None and not {*words} & {*bank_words}:
+        raise MocoError(
+            f"{source.description}: none of its classes ({_first(words)}) is one of {bank.description} "
+            f"({_first(bank_words)}), so nothing learnt there can be judged here; name the folders alike"
+        )
     classes = tuple(sorted({*words, *bank_words}, key=_by_size_or_letter))
     if len(classes) < 2:
         raise MocoError(f"{source.description}: all images are of one class, {classes[0]}; {_LAYOUT}")
@@ -85,6 +92,12 @@ def _stated(source: Source) -> list[str]:
             raise MocoError(f"{source.description}: {source.name(i)} has no class; {_LAYOUT}")
         words.append(word)
     return words
+
+
+def _first(words: list[str]) -> str:
+    """The first few classes, for a sentence."""
+    kinds = sorted({*words}, key=_by_size_or_letter)
+    return ", ".join(kinds[:4]) + (" ..." if len(kinds) > 4 else "")
 
 
 def _by_size_or_letter(word: str) -> tuple[bool, int, str]:

@@ -51,7 +51,8 @@ def walk(root: str) -> Found:
     """Look through every folder below `root`. Links are followed, but each real folder is visited once.
 
     Real folders come before links to folders, so that an image is listed where it lies, and a link that leads back
-    ends there. A dangling link with the name of an image is listed: a missing image should be heard of.
+    ends there. A link that dangles, or leads to itself, is listed where it has the name of an image: a missing
+    image should be heard of. Raises MocoError where a folder cannot be listed.
     """
     names: list[str] = []
     times: dict[str, int] = {}
@@ -73,9 +74,9 @@ def walk(root: str) -> Found:
                     if is_litter(entry.name):
                         continue
                     name = folder + entry.name
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         (links if entry.is_symlink() else inner).append(name + "/")
-                    elif is_image(name) and (entry.is_file() or entry.is_symlink()):
+                    elif is_image(name) and (entry.is_symlink() or entry.is_file()):
                         names.append(name)
                     else:
                         others += 1
@@ -87,6 +88,13 @@ def walk(root: str) -> Found:
         links.sort()
     names.sort()
     return Found(names, others, times)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _recall(memory: Path, root: str) -> Found | None:

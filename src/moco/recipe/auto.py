@@ -16,6 +16,9 @@ from moco.recipe.views import named_views
 BUDGET = 20_000
 """Steps of an ordinary run: the length of the official CIFAR-10 demo (200 epochs of 97 steps)."""
 
+FEWEST_IMAGES = 16
+"""Images below which there is nothing to contrast."""
+
 FEWEST, MOST = 20, 800
 """Epochs of a run whose length the data do not ask for otherwise; 800 are the longest of the papers."""
 
@@ -57,8 +60,8 @@ def auto(
     A choice that depends on another (lr on batch, m on the steps in an epoch) takes the user's value of that other
     where there is one. Raises MocoError where there are too few images to contrast.
     """
-    if facts.images < 16:
-        raise MocoError(f"{facts.images} images are too few to contrast with each other; give at least 16")
+    if facts.images < FEWEST_IMAGES:
+        raise MocoError(f"{facts.images} images are too few to contrast with each other; give at least {FEWEST_IMAGES}")
     fitting = _Fitting(fixed or {})
     _fit_network(fitting, facts)
     _fit_batch_and_queue(fitting, facts)
@@ -128,6 +131,8 @@ def _fit_batch(fit: _Fitting, facts: DataFacts) -> int:
     """256 as in the papers; less for few images, and what fits the queue and the groups that the user has set."""
     room = _power_of_two_below(facts.images / 8)
     reason = "as in the papers" if room >= 256 else f"an eighth of {facts.images:,} images at most"
+    if room < 4:
+        reason = "the least that can be contrasted in two groups"
     batch = max(4, min(256, room))
     keys = batch * (2 if fit.fixed.get("loss.symmetric") else 1)
     if 0 < fit.fixed.get("dictionary.size", keys) < keys:

@@ -225,6 +225,8 @@ def check(r: Recipe) -> None:
     ):
         if value < 1:
             raise MocoError(f"{flag} {value}: must be at least 1")
+    if not 0 <= r.seed < 2**63:
+        raise MocoError(f"--seed {r.seed}: must lie between 0 and 2^63 - 1 (9,223,372,036,854,775,807)")
     if r.batch < 2:
         raise MocoError(f"--batch {r.batch}: contrast needs at least two images a step")
     for flag, share in (

@@ -30,13 +30,19 @@ def from_json(text: str) -> Recipe:
 
 
 def override(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """The recipe with fields changed by dotted name, all at once: `{"optim.lr": 0.1, "epochs": 5}`."""
+    """The recipe with fields changed by dotted name, all at once: `{"optim.lr": 0.1, "epochs": 5}`.
+
+    A list does for a tuple and a whole number for a real one. Raises MocoError where a field is unknown, or a value is
+    not of its type.
+    """
     tree: dict[str, Any] = {}
     for path, value in changes.items():
         *parents, name = path.split(".")
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})
+            if not isinstance(branch, dict):
+                raise MocoError(f"{path} cannot be changed as well: {parent} is set as a whole ({branch!r})")
         branch[name] = value
     changed = _override(recipe, tree, "")
     assert isinstance(changed, Recipe)
@@ -58,6 +64,7 @@ def flatten(part: object, prefix: str = "") -> dict[str, Any]:
 
 def _override(part: Any, tree: dict[str, Any], where: str) -> Any:
     names = [field.name for field in dataclasses.fields(part)]
+    kinds = typing.get_type_hints(type(part), vars(parts))
     values: dict[str, Any] = {}
     for name, value in tree.items():
         if name not in names:
@@ -65,7 +72,10 @@ def _override(part: Any, tree: dict[str, Any], where: str) -> Any:
         current = getattr(part, name)
         if isinstance(value, dict) and not dataclasses.is_dataclass(current):
             raise MocoError(f"{where}{name} is {current!r} in this recipe; it has no {', '.join(value)}")
-        values[name] = _override(current, value, f"{where}{name}.") if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            values[name] = _override(current, value, f"{where}{name}.")
+        else:
+            values[name] = _build(kinds[name], _plain(value), f"{where}{name}")
     return dataclasses.replace(part, **values)
 
 

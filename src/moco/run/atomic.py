@@ -53,17 +53,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def copy_atomically(path: Path, to: Path) -> None:
-    """A second name for a file that is only ever replaced, never written into; a copy where links are not to be had."""
-    temporary = to.with_name(f".{to.name}.{os.getpid()}.tmp")
-    with trouble_is_told(to):
-        try:
-            try:
-                os.link(path, temporary)
-            except OSError:
-                shutil.copyfile(path, temporary)
-            os.replace(temporary, to)  # noqa: PTH105
-        finally:
-            temporary.unlink(missing_ok=True)
+    """Replace `to` by a copy of `path`; raises MocoError on a full or broken disk."""
+    with path.open("rb") as file:
+        write_atomically(to, lambda copy: shutil.copyfileobj(file, copy, 1 << 20))
 
 
 def write_text(path: Path, text: str) -> None:

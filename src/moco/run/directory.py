@@ -5,24 +5,23 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
-import platform
-import sys
-import time
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-
-import torch
-import torchvision
 
 from moco.errors import MocoError
 from moco.machine import Machine
 from moco.recipe import Recipe, flatten, from_json, to_json
 from moco.run.atomic import trouble_is_told, write_text
-from moco.version import VERSION
+from moco.run.environment import environment
 
 _EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
 """What a start that failed (on a full disk, say) may leave behind."""
+
+
+_NEEDED = {"data.json": {"data", "images", "fingerprint"}}
+"""Fields without which a file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,28 @@ class RunDirectory:
         return self.path / "report.html"
 
     def recipe(self) -> Recipe:
-        """The recipe this run was started with."""
-        return from_json((self.path / "recipe.json").read_text())
+        """The recipe this run was started with; raises MocoError where its file is damaged."""
+        path = self.path / "recipe.json"
+        try:
+            return from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MocoError(
+                f"{path} is damaged ({error}); put back a copy of it, or start anew with another --out "
+                "(encoder.pt holds the recipe too: moco.load reads that file alone)"
+            ) from None
 
     def read(self, name: str) -> dict[str, Any]:
-        """One of the JSON files; empty where it is not there."""
+        """One of the JSON files; empty where it is not there. Raises MocoError where it is damaged."""
         path = self.path / name
-        return json.loads(path.read_text()) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or not content.keys() >= _NEEDED.get(name, set()):
+                raise ValueError("fields are missing")
+        except (OSError, ValueError) as error:
+            raise MocoError(f"{path} is damaged ({error}); put back a copy, or delete it to go on without it") from None
+        return content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Replace one of the JSON files."""
@@ -116,16 +130,29 @@ def is_run(path: Path) -> bool:
     return (path / "recipe.json").exists()
 
 
+def refuse_unusable(path: Path) -> None:
+    """Raise MocoError where no run could be written, before anything else takes time; writes nothing."""
+    try:
+        if path.exists() and not path.is_dir():
+            raise MocoError(f"--out {path} is a file; name a folder")
+        if path.exists() and not is_run(path) and any(p.name not in _EARLY for p in path.iterdir()):
+            raise MocoError(f"--out {path} holds other files; name a new folder")
+        parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    except OSError as error:
+        raise MocoError(f"--out {path}: {(error.strerror or str(error)).lower()}; name another folder") from None
+    if not parent.is_dir():
+        raise MocoError(f"--out {path}: {parent} is a file; name a folder elsewhere")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise MocoError(f"--out {path}: {parent} cannot be written to; name a folder elsewhere, or allow it")
+
+
 def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) -> RunDirectory:
     """Make the run directory, or open the one that is there if it is of the same recipe and data; lock it.
 
     Raises MocoError where the folder belongs to something else, another recipe, other data or another process.
     """
     run = RunDirectory(path)
-    if path.exists() and not path.is_dir():
-        raise MocoError(f"--out {path} is a file; name a folder")
-    if path.exists() and not is_run(path) and any(p.name not in _EARLY for p in path.iterdir()):
-        raise MocoError(f"--out {path} holds other files; name a new folder")
+    refuse_unusable(path)
     with trouble_is_told(path):
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     run.lock()
@@ -146,7 +173,7 @@ def _claim(run: RunDirectory, recipe: Recipe, machine: Machine, data: DataRecord
         _refuse_other_data(run, data)
         return
     run.write("data.json", dataclasses.asdict(data))
-    run.write("environment.json", _environment(recipe))
+    run.write("environment.json", environment(recipe))
     run.write("machine.json", dataclasses.asdict(machine))
     write_text(run.path / "recipe.json", to_json(recipe) + "\n")
 
@@ -173,16 +200,3 @@ def _refuse_other_data(run: RunDirectory, data: DataRecord) -> None:
             f"{run.path} was started on {old['images']:,} images of {old['data']}; {data.data} now has "
             f"{data.images:,}, or others. A run goes on only with the same images; name another --out"
         )
-
-
-def _environment(recipe: Recipe) -> dict[str, Any]:
-    return {
-        "moco": VERSION,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "platform": platform.platform(),
-        "command": sys.argv,
-        "seed": recipe.seed,
-        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    }

@@ -23,12 +23,21 @@ def save_encoder(path: Path, encoder: Encoder, recipe: Recipe, step: int) -> Non
 
 
 def read_encoder(path: Path) -> tuple[Encoder, Recipe, int]:
-    """The encoder of a file, in eval mode and with ordinary BatchNorm, its recipe and the step it was saved at."""
+    """The encoder of a file, in eval mode and with ordinary BatchNorm, its recipe and the step it was saved at.
+
+    Raises MocoError where the file is missing, damaged, or of another kind.
+    """
     content = read_tensors(path)
     if content.get("format") != FORMAT:
         raise MocoError(f"{path} is not an encoder written by this program; expected encoder.pt of a run")
-    recipe = from_json(content["recipe"])
-    with seeded(0, torch.device("cpu")):  # leave the caller's generator alone
-        encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None))
-    encoder.load_state_dict(content["encoder"])
-    return encoder.eval(), recipe, int(content["step"])
+    try:
+        recipe = from_json(content["recipe"])
+        with seeded(0, torch.device("cpu")):  # leave the caller's generator alone
+            encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None))
+        encoder.load_state_dict(content["encoder"])
+        return encoder.eval(), recipe, int(content["step"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise MocoError(
+            f"{path} is damaged: {reason}; continue the run to write it again, or put back a copy"
+        ) from None

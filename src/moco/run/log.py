@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from moco.errors import MocoError
 from moco.run.atomic import trouble_is_told, write_text
 
 Row = dict[str, Any]
@@ -15,16 +16,26 @@ _RECENT = 500
 
 
 def read_log(path: Path) -> list[Row]:
-    """The rows of a log; a last line that a crash cut short is left out."""
-    rows: list[Row] = []
+    """The rows of a log; a last line that a crash cut short is left out. Raises MocoError where another is damaged."""
     if not path.exists():
-        return rows
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
+    rows = [_row(line) for line in lines]
+    for number, (line, row) in enumerate(zip(lines[:-1], rows, strict=False), 1):
+        if row is None:
+            raise MocoError(
+                f"{path}, line {number}, is damaged ({line!r:.60}); delete that line and run the same command again "
+                "(the training itself is in checkpoints/)"
+            )
+    return [row for row in rows if row is not None]
+
+
+def _row(line: str) -> Row | None:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
 
 
 class Log:
@@ -38,8 +49,9 @@ class Log:
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
         from torch.utils.tensorboard import SummaryWriter  # takes a second: only where a run is written
 
-        with trouble_is_told(folder):
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if self.rows else None)
+        board = folder / "tensorboard"
+        with trouble_is_told(folder):  # events of a run that was killed before its first checkpoint go too
+            self._board = SummaryWriter(str(board), purge_step=step + 1 if board.exists() else None)
 
     def recent(self) -> list[Row]:
         """The first rows, the latest rows, and between them those that a watch wrote: enough to judge a run by."""

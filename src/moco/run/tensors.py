@@ -26,7 +26,9 @@ def read_tensors(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise MocoError(f"there is no file {path}") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, OSError) as error:
+    except pickle.UnpicklingError:  # torch's own words advise to run whatever code is in the file
+        raise MocoError(f"{path} is damaged, or holds more than tensors and plain data; it is not opened") from None
+    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise MocoError(f"{path} is damaged or not a file of tensors: {reason}") from None
     if not isinstance(content, dict):

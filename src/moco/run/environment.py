@@ -1,0 +1,45 @@
+"""environment.json: on what a run was made, for whoever wants to make it again."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from moco.recipe import Recipe
+from moco.version import VERSION
+
+
+def environment(recipe: Recipe) -> dict[str, Any]:
+    """Versions, the commit of this code where it is a checkout, the command, the seed and the time."""
+    return {
+        "moco": VERSION,
+        "commit": commit(Path(__file__).parents[3]),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "platform": platform.platform(),
+        "command": sys.argv,
+        "seed": recipe.seed,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+
+
+def commit(root: Path) -> str | None:
+    """The commit that `root` is a checkout of, with "+" where files were changed since; None where it is none."""
+    if not (root / ".git").exists():
+        return None
+    try:
+        head, changed = (
+            subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5, check=True)
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
