@@ -97,3 +97,17 @@ def test_fifty_thousand_images_take_seconds(tmp_path: Path) -> None:
     started = time.perf_counter()
     assert check(Array(tmp_path / "a.npy")).count == 50_000
     assert time.perf_counter() - started < 10
+
+
+def test_more_than_one_in_a_hundred_is_said_to_stop_a_run_and_the_flag_that_allows_it(dirty: Path) -> None:
+    assert check(Folder(dirty)).lines()[-1] == (
+        "more than 1% stop a run: remove or repair them, or allow them with --machine.max-skipped 0.25"
+    )
+
+
+def test_one_in_a_hundred_stops_no_run_and_a_name_takes_one_line(tmp_path: Path) -> None:
+    for i in range(99):
+        Image.new("L", (4, 4), i).save(tmp_path / f"{i:02d}.png")
+    (tmp_path / "new\nline.png").write_bytes(b"")
+    lines = check(Folder(tmp_path)).lines()
+    assert lines[-2:] == ["1 of 100 images cannot be read and would be skipped:", "  new\\nline.png: no bytes"]

@@ -176,3 +176,13 @@ def test_twenty_thousand_files_are_listed_in_seconds(tmp_path: Path) -> None:
     assert len(Folder(tmp_path)) == 20_000
     assert walked - started < 10
     assert time.perf_counter() - walked < 2
+
+
+def test_a_link_that_leads_to_itself_is_passed_over_and_the_rest_is_read(tmp_path: Path) -> None:
+    put(tmp_path / "a.png", tmp_path / "deep" / "b.png")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "deep" / "loop.jpg").symlink_to("loop.jpg")
+    source = Folder(tmp_path)
+    assert names(source) == ["a.png", "deep/b.png", "deep/loop.jpg"]
+    with pytest.raises(Unreadable, match="symbolic links"):
+        source.raw(2)

@@ -44,7 +44,7 @@ def place(machine: Machine) -> Placement:
 
     Raises MocoError for a device that cannot be used.
     """
-    device = _device(machine.device)
+    device = find_device(machine.device)
     most = machine.threads or torch.get_num_threads()
     if machine.precision == "auto" or (machine.threads is None and device.type == "cpu" and most > 1):
         placement = _measured(device, machine, most)
@@ -99,7 +99,8 @@ def _name(device: torch.device, threads: int) -> str:
     return f"the CPU with {threads} thread{'s' if threads > 1 else ''}"
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device that `--machine.device` names; raises MocoError where it cannot be used."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -186,9 +186,9 @@ def _rising(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | N
 
 def _learning(last: Row, recipe: Recipe) -> Health:
     level, accuracy = chance(recipe), last["accuracy"]
-    if last["loss"] >= level:
+    if last["loss"] >= 0.98 * level:
         return Health(
-            "normal", f"too early to say: the loss ({last['loss']:.2f}) is not below chance ({level:.2f}) yet"
+            "normal", f"too early to say: the loss ({last['loss']:.2f}) is not clearly below chance ({level:.2f}) yet"
         )
     sentence = (
         f"normal: learning; a query finds its key among {1 + negatives(recipe):,} in {accuracy:.0%} of cases "

@@ -56,17 +56,15 @@ def resume(training: Training, run: RunDirectory) -> bool:
     """Restore the run's last checkpoint, if it has one; whether it had. Raises MocoError where it is damaged."""
     if not run.checkpoint.exists():
         return False
+    kept = sorted(run.checkpoint.parent.glob("epoch-*.pt"))
+    way = f"copy {kept[-1].name} over it to go on from there" if kept else "put back a copy, or name another --out"
     try:
         training.restore(read_tensors(run.checkpoint))
-    except (MocoError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        kept = sorted(run.checkpoint.parent.glob("epoch-*.pt"))
-        way = (
-            f"copy {kept[-1].name} over it to go on from there"
-            if kept
-            else "put back a copy, or start with another --out"
-        )
-        raise MocoError(f"{run.checkpoint} is damaged or of another run ({reason}); {way}") from None
+    except MocoError as error:
+        raise MocoError(f"{error}; {way}") from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MocoError(f"{run.checkpoint} is of another run ({reason:.200}); {way}") from None
     return True
 
 

@@ -17,7 +17,7 @@ from moco.data.memory import load_memory
 from moco.data.open import Labelled, open_source
 from moco.data.source import Source, fingerprint
 from moco.data.survey import Survey, survey
-from moco.device import Placement, place
+from moco.device import Placement, find_device, place
 from moco.dictionary import refuse_a_queue_larger_than_the_data
 from moco.errors import MocoError
 from moco.labelfree import LabelFree
@@ -52,6 +52,7 @@ def pretrain(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise MocoError("more than one process is not supported yet; start moco without torchrun")
     refuse_unusable(out)  # what is quickly said comes before what takes time
+    find_device(machine.device)
     recipe = named_recipe(recipe) if isinstance(recipe, str) and recipe != "auto" else recipe
     if views is not None:
         named_views(views)

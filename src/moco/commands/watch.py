@@ -19,7 +19,8 @@ def open_watched(watch: str | os.PathLike[str]) -> Labelled:
     try:
         return open_labelled(watch)
     except MocoError as error:
-        raise MocoError(str(error).replace("--data", "--watch")) from None
+        said = str(error).replace("--data", "--watch")
+        raise MocoError(said if "--watch" in said else f"--watch {os.fspath(watch)}: {said}") from None
 
 
 class KNNWatch:

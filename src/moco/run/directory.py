@@ -153,8 +153,10 @@ def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) ->
     """
     run = RunDirectory(path)
     refuse_unusable(path)
-    with trouble_is_told(path):
+    try:
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MocoError(f"--out {path}: {(error.strerror or str(error)).lower()}; name another folder") from None
     run.lock()
     for left in path.rglob(".*.tmp"):  # of a writer that was killed
         left.unlink(missing_ok=True)

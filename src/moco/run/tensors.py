@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
 def read_tensors(path: Path) -> dict[str, Any]:
     """A file of tensors and plain data, onto the CPU; raises MocoError where it is missing, broken or unsafe."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice about files that are none of its own
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise MocoError(f"there is no file {path}") from None
     except pickle.UnpicklingError:  # torch's own words advise to run whatever code is in the file
         raise MocoError(f"{path} is damaged, or holds more than tensors and plain data; it is not opened") from None
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    except Exception as error:  # bytes that are no pickle fail in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0][:200]
         raise MocoError(f"{path} is damaged or not a file of tensors: {reason}") from None
     if not isinstance(content, dict):
         raise MocoError(f"{path} holds a {type(content).__name__}, not named tensors")

@@ -1,0 +1,118 @@
+"""What a person sees: a line now and then, no flood, and no end of a run because nobody reads any more."""
+
+import io
+import os
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from moco import display
+from moco.display import Outlet, Terminal
+from moco.recipe.auto import Choice
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only when told to."""
+    now = [1000.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    return now
+
+
+def plain():
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    return Terminal(console), lambda: console.file.getvalue().splitlines()
+
+
+def scores(epoch, **more):
+    return {"step": 3 * epoch, "epoch": epoch, "rank": 2.5, **more}
+
+
+def training(step, health="normal: learning"):
+    return {
+        "step": step, "epoch": 1, "loss": 2.0, "chance": 4.0, "accuracy": 0.5, "images_per_second": 10.0,
+        "data_wait": 0.25, "memory_gib": 1.0, "health": health, "level": "normal",
+    }  # fmt: skip
+
+
+def test_scores_of_short_epochs_are_one_line_in_ten_seconds_and_the_last_is_always_told(clock):
+    tell, lines = plain()
+    for epoch in range(101):
+        tell.row(scores(epoch), 3 * epoch, 300, None)
+        clock[0] += 1
+    said = lines()
+    assert said[0] == "before training: effective rank 2.5"
+    assert said[-1].startswith("after epoch 100:")
+    assert len(said) == 11
+
+
+def test_knn_is_never_left_out(clock):
+    tell, lines = plain()
+    for epoch in range(1, 6):
+        tell.row({"step": 3 * epoch, "epoch": epoch, "knn": 0.5}, 3 * epoch, 300, None)
+    assert lines() == [f"after epoch {e}: kNN 50.0%" for e in range(1, 6)]
+
+
+def test_steps_are_told_at_the_start_at_the_end_and_every_ten_seconds(clock):
+    tell, lines = plain()
+    for step in range(1, 41):
+        tell.row(training(step), step, 40, 30.0)
+        clock[0] += 1
+    steps = [line.split(",")[0] for line in lines() if line.startswith("step")]
+    assert steps == ["step 1/40", "step 12/40", "step 23/40", "step 34/40", "step 40/40"]
+    assert "loss 2.000 (chance 4.00), contrast accuracy 50%" in lines()[0]
+    assert "waiting for data 25%, 1.0 GiB, 30 s left" in lines()[0]
+
+
+def test_a_health_sentence_is_told_when_it_changes_in_more_than_its_numbers(clock):
+    tell, lines = plain()
+    for step, health in enumerate(["normal: filling (10%); wait", "normal: filling (20%); wait", "collapsing: x"], 1):
+        tell.row(training(step, health), step, 40, None)
+    assert [line for line in lines() if not line.startswith("step")] == ["normal: filling (10%); wait", "collapsing: x"]
+
+
+def test_choices_are_a_line_each_with_their_reason():
+    tell, lines = plain()
+    tell.choices([Choice("--batch", "4", "few"), Choice("--image-size", "32", "small")])
+    assert lines()[1:] == ["  --batch 4        few", "  --image-size 32  small"]
+
+
+def test_square_brackets_in_names_are_not_markup():
+    tell, lines = plain()
+    tell.note("folder [red]cats[/red]")
+    assert lines() == ["folder [red]cats[/red]"]
+
+
+def test_results_are_a_table_with_spreads_where_there_are_any():
+    tell, lines = plain()
+    rows = {"MoCo": [(0.5, 0.012)], "pixels": [(0.25, None)]}
+    tell.results(SimpleNamespace(title="kNN", columns=["accuracy"], rows=rows))
+    text = "\n".join(lines())
+    assert "50.0% ± 1.2" in text
+    assert "25.0%" in text
+
+
+def closed_pipe():
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w")
+
+
+@pytest.mark.parametrize("stream", [closed_pipe, lambda: open("/dev/full", "w")], ids=["pipe", "full disk"])  # noqa: PTH123, SIM115
+def test_a_closed_output_is_said_once_on_stderr_and_ends_nothing(stream, capsys):
+    with stream() as file:
+        tell = Terminal(Console(file=Outlet(file, "the run goes on")))
+        for i in range(2000):
+            tell.note(f"line {i}")
+    said = capsys.readouterr().err
+    assert said.count("moco: nothing is shown any more") == 1
+    assert said.endswith("the run goes on\n")
+
+
+def test_an_open_output_gets_every_line(tmp_path):
+    with (tmp_path / "out.txt").open("w") as file:
+        tell = Terminal(Console(file=Outlet(file, "the run goes on")))
+        for i in range(3):
+            tell.note(f"line {i}")
+    assert (tmp_path / "out.txt").read_text() == "line 0\nline 1\nline 2\n"
