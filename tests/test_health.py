@@ -264,3 +264,21 @@ def test_small_queues_are_judged_from_their_first_full_step():
     r = replace(v2(), dictionary=Queue(size=512))
     rows = [row(1, 3.0, filled=0.5), *(row(s, 3.5) for s in range(10, 60, 10))]
     assert judge(rows, r).level == "normal"
+
+
+def before_training(spread):
+    return {"step": 0, "epoch": 0, "rank": 1.0, "alignment": 0.2, "uniformity": 0.0, "spread": spread}
+
+
+@pytest.mark.parametrize("filled", [0.1, 1.0])
+def test_blank_images_are_nothing_to_learn_from_the_first_row_on(filled):
+    verdict = judge([before_training(1e-7), row(1, 0.01, accuracy=1.0, filled=filled)], v2())
+    assert verdict.level == "bad"
+    assert verdict.sentence.startswith("nothing to learn")
+    assert judge([before_training(0.01), row(1, 0.01, accuracy=1.0, filled=filled)], v2()).level == "normal"
+
+
+def test_a_loss_a_hair_below_chance_is_not_called_learning():
+    level = chance(v2())
+    assert judge([row(10, 0.99 * level, accuracy=0.0)], v2()).sentence.startswith("too early to say")
+    assert judge([row(10, 0.9 * level)], v2()).sentence.startswith("normal: learning")

@@ -56,6 +56,12 @@ def test_a_run_leaves_what_the_architecture_names(finished):
     assert not list(finished.rglob("*.tmp"))
 
 
+def test_the_checkpoint_of_the_last_epoch_is_a_copy_of_the_last_one(finished):
+    last, kept = (finished / "checkpoints" / name for name in ("last.pt", "epoch-0002.pt"))
+    assert last.read_bytes() == kept.read_bytes()
+    assert not last.samefile(kept), "whoever copies another over last.pt must not write into this one"
+
+
 def test_training_rows_say_what_a_reader_needs(finished):
     training = [row for row in rows(finished) if "loss" in row]
     assert [row["step"] for row in training] == [1, 5, 10, 15, 20, 25, 30]
@@ -157,7 +163,11 @@ def test_a_damaged_checkpoint_is_a_sentence(digits_file, tmp_path):
     pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
     path = tmp_path / "run" / "checkpoints" / "last.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(MocoError, match="damaged"):
+    with pytest.raises(MocoError, match=r"last\.pt is damaged .*name another --out"):
+        pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
+    (path.parent / "epoch-0001.pt").write_bytes(b"x")
+    torch.save({"step": 3}, path)
+    with pytest.raises(MocoError, match=r"last\.pt is of another run .*copy epoch-0001\.pt over it"):
         pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
 
 

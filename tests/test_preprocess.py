@@ -1,6 +1,7 @@
 """The middle of an image as evaluations see it equals torchvision's resize and central crop."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,3 +52,10 @@ def test_it_travels_to_worker_processes():
 def test_arrays_of_another_kind_are_refused():
     with pytest.raises(MocoError, match="float64"):
         Preprocess(32, Normalize())(np.zeros((32, 32, 3)))
+
+
+@pytest.mark.parametrize("image", ["cat.jpg", Path("cat.jpg"), b"bytes", torch.zeros(3, 8, 8), None])
+def test_what_is_no_image_is_named_and_a_path_is_shown_how_to_be_opened(image):
+    with pytest.raises(MocoError, match=rf"a {type(image).__name__} is no image") as said:
+        Preprocess(8, Normalize())(image)
+    assert ("PIL.Image.open('cat.jpg')" in str(said.value)) == isinstance(image, str | Path)

@@ -257,3 +257,11 @@ def test_what_auto_changes_of_v2_is_told():
 def test_the_choices_are_a_function_of_the_facts():
     for images, side in itertools.islice(DATA, 4):
         assert auto(DataFacts(images, side)) == auto(DataFacts(images, side))
+
+
+@pytest.mark.parametrize(("images", "reason"), [(16, "the least"), (100, "an eighth of 100 images"), (9469, "papers")])
+def test_the_reason_for_the_batch_is_true(images, reason):
+    choices = auto(DataFacts(images, 64))[1]
+    (batch,) = (c for c in choices if c.flag == "--batch")
+    assert reason in batch.reason
+    assert int(batch.value) * 8 <= images or "eighth" not in batch.reason

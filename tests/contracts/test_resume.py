@@ -111,6 +111,33 @@ def test_files_read_by_any_number_of_workers_give_the_same_run(digits, tmp_path)
         assert (tmp_path / f"run{n}" / "skipped.txt").read_text() == "007.png\ttext, not an image\n"
 
 
+def test_a_run_on_files_goes_on_bit_for_bit_with_another_number_of_workers(digits, tmp_path):
+    (tmp_path / "images").mkdir()
+    for i, image in enumerate(digits[0][:48]):
+        Image.fromarray(image).resize((300, 280)).save(tmp_path / "images" / f"{i:03}.png")
+    recipe = small("v2", epochs=2)
+    machine = {n: Machine(device="cpu", precision="fp32", workers=n, log_every=1) for n in (0, 2)}
+    pretrain(tmp_path / "images", tmp_path / "whole", recipe, machine=machine[0])
+    with pytest.raises(Stopped):
+        pretrain(tmp_path / "images", tmp_path / "cut", recipe, machine=machine[2], tell=StopAt(4))
+    assert state(tmp_path / "cut")["step"] == 4
+    pretrain(tmp_path / "images", tmp_path / "cut", recipe, machine=machine[0])
+    assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
+    assert_equal(state(tmp_path / "whole"), state(tmp_path / "cut"))
+
+
+def test_bf16_goes_on_bit_for_bit(digits, tmp_path):
+    np.save(tmp_path / "digits.npy", digits[0][:64])
+    recipe = small("v2", epochs=2)
+    machine = Machine(device="cpu", precision="bf16", workers=1, log_every=1)
+    pretrain(tmp_path / "digits.npy", tmp_path / "whole", recipe, machine=machine)
+    with pytest.raises(Stopped):
+        pretrain(tmp_path / "digits.npy", tmp_path / "cut", recipe, machine=machine, tell=StopAt(3))
+    pretrain(tmp_path / "digits.npy", tmp_path / "cut", recipe, machine=machine)
+    assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
+    assert_equal(state(tmp_path / "whole"), state(tmp_path / "cut"))
+
+
 def test_kill_9_at_any_moment_loses_nothing_but_time(digits_file, tmp_path):
     """Killed again and again while it writes checkpoints as fast as it can; 120 steps then equal those of one go."""
     command = [
