@@ -1,6 +1,7 @@
 """Small real images that every test can train on: scikit-learn's handwritten digits, twice their size."""
 
 import os
+import signal
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two tests run side by side, and so do the processes they start
 
@@ -25,3 +26,11 @@ def digits_file(digits, tmp_path) -> Path:
     path = tmp_path / "digits.npy"
     np.save(path, digits[0][:480])
     return path
+
+
+@pytest.fixture
+def hears_ctrl_c():
+    """A shell starts work in the background deaf to SIGINT; a test of Ctrl-C must hear it there too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -88,7 +88,7 @@ def test_flags_become_changes_by_their_dotted_names():
 
 
 def test_a_run_stopped_by_ctrl_c_says_how_it_goes_on_and_what_draws_it_then_is_reported(
-    capsys, digits_file, tmp_path, monkeypatch
+    capsys, digits_file, tmp_path, monkeypatch, hears_ctrl_c
 ):
     told = Terminal.row
 

@@ -85,7 +85,7 @@ class StopAt:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_goes_on_bit_for_bit_after_ctrl_c_in_mid_epoch(name, digits_file, tmp_path):
+def test_every_recipe_goes_on_bit_for_bit_after_ctrl_c_in_mid_epoch(name, digits_file, tmp_path, hears_ctrl_c):
     recipe = small(name, epochs=1)
     pretrain(digits_file, tmp_path / "whole", recipe, machine=FAST)
     with pytest.raises(Stopped):
