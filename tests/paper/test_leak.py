@@ -1,8 +1,7 @@
 """The BatchNorm leak (v1, section 3.3, figure A.1) on real images: without shuffling the contrast is won too easily.
 
-With groups of two images a query shares its statistics with its key and one other image. The contrast accuracy then
-runs ahead of the same training with shuffling, for no better features: kNN stays where it was. (In the paper kNN falls
-behind once the contrast is nearly always won, after many epochs of ImageNet; a run of a minute does not get there.)
+A query shares the statistics of its BatchNorm group with its key, unless keys are shuffled; a BatchNorm at the end of
+the head shows them best. As in figure A.1, the contrast accuracy then runs ahead while kNN falls behind.
 """
 
 import json
@@ -22,15 +21,16 @@ LEAKY = {
     "query_view": DOCUMENTS,
     "encoder.backbone": "resnet10w8",
     "encoder.stem": "small",
-    "encoder.norm_group": 2,
-    "dictionary.size": 512,
-    "keys.m": 0.977,
+    "encoder.norm_group": 16,
+    "encoder.head_norm": True,
+    "dictionary.size": 256,
+    "keys.m": 0.97,
     "image_size": 32,
-    "batch": 256,
-    "epochs": 6,
+    "batch": 128,
+    "epochs": 14,
     "loss.temperature": 0.1,
     "optim.lr": 0.06,
-    "schedule": Cosine(per="step", warmup_epochs=2.0),
+    "schedule": Cosine(per="step", warmup_epochs=1.0),
     "knn.features": "backbone",
     "knn.k": 20,
 }
@@ -38,7 +38,7 @@ LEAKY = {
 
 def train(folder, shuffle):
     recipe = override(v2(), LEAKY | {"keys.shuffle": shuffle})
-    machine = Machine(device="cpu", precision="fp32", workers=1, threads=1, log_every=5, watch_every=6)
+    machine = Machine(device="cpu", precision="fp32", workers=1, threads=1, log_every=5, watch_every=14)
     out = folder / f"shuffle-{shuffle}"
     pretrain(folder / "x.npy", out, recipe, watch=folder / "judged.npz", machine=machine)
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
@@ -46,16 +46,16 @@ def train(folder, shuffle):
     return accuracy, [row["knn"] for row in rows if "knn" in row][-1]
 
 
-def test_without_shuffling_the_accuracy_runs_ahead_of_the_features(tmp_path):
+def test_without_shuffling_the_accuracy_runs_ahead_while_knn_falls_behind(tmp_path):
     demo = Demo()
     pixels = np.stack([demo.raw(i) for i in range(len(demo))])
-    np.save(tmp_path / "x.npy", pixels)
+    np.save(tmp_path / "x.npy", pixels[::2])
     labels = np.array([int(demo.label(i)) for i in range(len(demo))])
     np.savez(tmp_path / "judged.npz", images=pixels[::6], labels=labels[::6])
     (shuffled, knn), (leaking, leaking_knn) = train(tmp_path, True), train(tmp_path, False)
     print("contrast accuracy", shuffled, leaking, "kNN", knn, leaking_knn)
-    assert leaking > 1.5 * shuffled
-    assert leaking_knn < knn + 0.08
+    assert leaking > shuffled + 0.15
+    assert leaking_knn < knn - 0.01
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
