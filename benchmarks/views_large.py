@@ -15,12 +15,10 @@ import argparse
 import collections
 import io
 import json
-import time
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
+from measure import best_of, show, versions
 from official import official_view
 from PIL import Image
 
@@ -42,11 +40,7 @@ def main() -> None:
     a = parser.parse_args()
     torch.set_num_threads(1)
     result = measure(open_source(a.data), a.images, a.turns)
-    if a.json:
-        print(json.dumps(result))
-        return
-    for name, value in result.items():
-        print(f"{name:32} {value}")
+    print(json.dumps(result)) if a.json else show(result)
 
 
 def measure(source: Source, images: int, turns: int) -> dict[str, object]:
@@ -99,29 +93,6 @@ def measure(source: Source, images: int, turns: int) -> dict[str, object]:
         "first_size": list(decode(raws[0]).shape[:2]),
         **versions(),
     }
-
-
-def best_of(work: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
-    """The least seconds of each, after one turn to warm up."""
-    best = dict.fromkeys(work, float("inf"))
-    for turn in range(turns + 1):
-        for name, one in work.items():
-            start = time.perf_counter()
-            one()
-            if turn:
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
-
-
-def versions() -> dict[str, str]:
-    """What the figures depend on."""
-    found = {}
-    for name in ("torch", "torchvision", "pillow", "numba", "simplejpeg", "lightly"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing"
-    return found
 
 
 if __name__ == "__main__":
