@@ -12,6 +12,8 @@ LAYERS = [
     ["recipe", "machine"],
     ["ops", "device"],
     ["data"],
+    ["drawn"],
+    ["apply"],
     ["views", "preprocess", "backbones", "dictionary", "optim"],
     ["encoder"],
     ["model"],

@@ -207,7 +207,7 @@ def test_worker_and_memory_see_the_same_views():
         assert difference.max() < 2 / 255 * 1.4**3  # what jitter may make of 2/255
 
 
-def test_the_crop_of_a_worker_is_the_official_pipelines():
+def test_the_crop_of_a_worker_is_the_official_pipelines_to_one_level():
     recipe = replace(v2(), image_size=96)
     crops = Views(recipe).cut(PHOTO, 2, 9)
     for number in (0, 1):
@@ -217,7 +217,7 @@ def test_the_crop_of_a_worker_is_the_official_pipelines():
         crop = functional.resized_crop(Image.fromarray(PHOTO), *g.boxes[0].tolist(), [96, 96])
         if g.flip[0]:
             crop = functional.horizontal_flip(crop)
-        assert torch.equal(crops[number], functional.pil_to_tensor(crop))
+        assert (crops[number].int() - functional.pil_to_tensor(crop)).abs().max() <= 1
 
 
 def test_finish_takes_up_where_the_geometry_ended():
@@ -248,7 +248,7 @@ def test_chunks_and_layout_do_not_change_values(monkeypatch):
     last_q, _ = views(pixels, sizes, index, 0, torch.channels_last)
     assert last_q.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(last_q, x_q)
-    monkeypatch.setattr("moco.views.CHUNK", 10000)
+    monkeypatch.setattr("moco.apply.CHUNK", 10000)
     for whole, pieces in zip((x_q, x_k), views(pixels, sizes, index, 0), strict=True):
         assert (whole - pieces).abs().max() < 1e-5
 

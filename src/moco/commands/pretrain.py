@@ -100,7 +100,7 @@ def _pretrain(
     if small:
         memory, unreadable = load_memory(source, machine.decoders, tell.reading("reading images", len(source)))
         skipped.add(unreadable)
-    loader: Loader = MemoryLoader(memory) if memory else WorkerLoader(source, training.views.cut, machine.decoders)
+    loader: Loader = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, machine.decoders)
     _write_down(run, machine, placement, "memory" if memory else "workers")
     if len(skipped):
         tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,29 +55,103 @@ class Header:
 
 def decode(raw: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The pixels, H x W x 3, RGB, upright; raises Unreadable."""
-    return read(raw)[1]
+    return open_image(raw).pixels()[0]
 
 
 def header_size(raw: bytes | NDArray[np.uint8]) -> tuple[int, int]:
     """Width and height of the upright image, without decoding it; raises Unreadable."""
-    if isinstance(raw, np.ndarray):
-        return _array_header(raw).width, _array_header(raw).height
-    with _plain_reasons(raw):
-        header = _header(_open(raw))
-        return header.width, header.height
+    header = open_image(raw).header
+    return header.width, header.height
 
 
 def read(raw: bytes | NDArray[np.uint8]) -> tuple[Header, NDArray[np.uint8]]:
     """The header and the pixels in one go; raises Unreadable."""
-    if isinstance(raw, np.ndarray):
-        return _array_header(raw), to_rgb(raw)
-    with _plain_reasons(raw):
-        image = _open(raw)
-        header, orientation = _header(image), _orientation(image)
-        image.load()
-        if orientation in _UPRIGHT and image.format != "TIFF":  # Pillow turns TIFF itself as it loads
-            return header, image_pixels(image.transpose(_UPRIGHT[orientation]))
-        return header, image_pixels(image)
+    opened = open_image(raw)
+    return opened.header, opened.pixels()[0]
+
+
+class Opened(Protocol):
+    """An image whose header was read, and whose pixels were not yet."""
+
+    header: Header
+
+    def pixels(self, reduction: int = 1) -> tuple[NDArray[np.uint8], int]:
+        """The pixels, H x W x 3, RGB, upright, and one over the share of their size that they were read at.
+
+        `reduction` (1, 2, 4 or 8) is how many times smaller they may be; only JPEG can be. Raises Unreadable.
+        """
+        ...
+
+
+def open_image(raw: bytes | NDArray[np.uint8]) -> Opened:
+    """Read the header; raises Unreadable."""
+    return _Array(raw) if isinstance(raw, np.ndarray) else _File(raw)
+
+
+class _Array:
+    """Pixels that were never encoded."""
+
+    def __init__(self, values: NDArray[np.uint8]) -> None:
+        self.header = _array_header(values)
+        self._values = values
+
+    def pixels(self, reduction: int = 1) -> tuple[NDArray[np.uint8], int]:
+        return to_rgb(self._values), 1
+
+
+class _File:
+    """An encoded file in memory."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        with _plain_reasons(raw):
+            self._image = _open(raw)
+            self.header, self._orientation = _header(self._image), _orientation(self._image)
+
+    def pixels(self, reduction: int = 1) -> tuple[NDArray[np.uint8], int]:
+        image, width = self._image, self._image.width
+        with _plain_reasons(self._raw):
+            if image.format == "JPEG" and image.mode in ("RGB", "L"):
+                reduction = reduction if self._may_shrink(reduction) else 1
+                if (pixels := jpeg_pixels(self._raw, image.width, image.height, reduction)) is not None:
+                    return self._upright(pixels), reduction
+                image.draft(image.mode, (-(-image.width // reduction), -(-image.height // reduction)))
+            image.load()
+            return self._upright(image_pixels(image)), -(-width // image.width)
+
+    def _may_shrink(self, reduction: int) -> bool:
+        """Where the last pixel of a side would stand for less than the others, only if it stays the last."""
+        whole = self._image.width % reduction == 0 and self._image.height % reduction == 0
+        return reduction > 1 and (whole or self._orientation == 1)
+
+    def _upright(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self._orientation not in _UPRIGHT or self._image.format == "TIFF":  # Pillow turns TIFF itself as it loads
+            return pixels
+        return np.array(Image.fromarray(pixels).transpose(_UPRIGHT[self._orientation]))
+
+
+def jpeg_pixels(raw: bytes, width: int, height: int, reduction: int) -> NDArray[np.uint8] | None:
+    """A grey or colour JPEG by simplejpeg: bit for bit Pillow's pixels, in half the time.
+
+    None where it is not installed or refuses the file: Pillow will say in plain words what is wrong, or reads it.
+    """
+    if (simplejpeg := _simplejpeg()) is None:
+        return None
+    least = (-(-height // reduction), -(-width // reduction))
+    try:
+        pixels = simplejpeg.decode_jpeg(raw, "RGB", min_height=least[0], min_width=least[1], min_factor=1)
+    except ValueError:
+        return None
+    return pixels if pixels.shape[:2] == least else None
+
+
+@cache
+def _simplejpeg() -> Any:
+    try:
+        import simplejpeg
+    except ImportError:
+        return None
+    return simplejpeg
 
 
 def image_pixels(image: Image.Image) -> NDArray[np.uint8]:

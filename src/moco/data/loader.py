@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,14 +13,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from moco.data.decode import decode
+from moco.data.decode import Opened, decode, open_image
 from moco.data.memory import Memory, Skipped
 from moco.data.order import order
 from moco.data.source import Source, Unreadable
 from moco.errors import MocoError
 
-Cut = Callable[[NDArray[np.uint8], int, int], Tensor]
-"""(image H x W x 3, epoch, index) -> uint8 crops, one for each view: V x 3 x S x S."""
+
+class Cutter(Protocol):
+    """What makes crops of an image: its views."""
+
+    size: int
+    """Pixels of a side of a crop."""
+
+    def geometry(self, sizes: NDArray[np.int64], index: NDArray[np.int64], epoch: int) -> Sequence[Any]:
+        """Where the crops of N images of these heights and widths (N x 2) lie: one thing for each view."""
+        ...
+
+    def cut_into(self, out: Tensor, image: Opened, where: Sequence[Any], row: int) -> None:
+        """Write the crops of one image, uint8 V x 3 x S x S, that `where` has in this row; raises Unreadable."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -90,15 +102,15 @@ class MemoryLoader:
 class WorkerLoader:
     """Batches that worker processes decode and cut into crops."""
 
-    def __init__(self, source: Source, cut: Cut, workers: int) -> None:
+    def __init__(self, source: Source, cutter: Cutter, workers: int) -> None:
         self.source = source
-        self.cut = cut
+        self.cutter = cutter
         self.workers = workers
 
     def batches(self, plan: Plan, start: int) -> Iterator[Batch]:
         """Crops, cut by the workers."""
         loader = DataLoader(
-            _Steps(self.source, self.cut, plan, start),
+            _Steps(self.source, self.cutter, plan, start),
             batch_size=None,
             num_workers=self.workers,
             worker_init_fn=_leave_signals_to_the_main_process,
@@ -116,8 +128,8 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
 class _Steps(Dataset[Batch]):
     """Item i is the batch of step `start` + i."""
 
-    def __init__(self, source: Source, cut: Cut, plan: Plan, start: int) -> None:
-        self.source, self.cut, self.plan, self.start = source, cut, plan, start
+    def __init__(self, source: Source, cutter: Cutter, plan: Plan, start: int) -> None:
+        self.source, self.cutter, self.plan, self.start = source, cutter, plan, start
 
     def __len__(self) -> int:
         return self.plan.steps - self.start
@@ -128,8 +140,54 @@ class _Steps(Dataset[Batch]):
             raise IndexError(item)
         epoch, index = self.plan.epoch(step), self.plan.index(step)
         skipped: Skipped = {}
-        crops = [self.cut(read_or_next(self.source, int(i), skipped), epoch, int(i)) for i in index]
-        return Batch(torch.stack(crops), None, index, epoch, skipped)
+        images = [_open_or_next(self.source, int(i), skipped) for i in index]
+        where = self.cutter.geometry(_sizes(images), index, epoch)
+        crops = torch.empty(len(index), len(where), 3, self.cutter.size, self.cutter.size, dtype=torch.uint8)
+        for row, image in enumerate(images):
+            self._cut(crops[row], image, where, row, int(index[row]), epoch, skipped)
+        return Batch(crops, None, index, epoch, skipped)
+
+    def _cut(
+        self, out: Tensor, image: _Found, where: Sequence[Any], row: int, i: int, epoch: int, skipped: Skipped
+    ) -> None:
+        """One image, or where its pixels are unreadable the next ones."""
+        while True:
+            try:
+                self.cutter.cut_into(out, image.opened, where, row)
+            except Unreadable as error:
+                skipped[image.position] = str(error)
+                image = _open_or_next(self.source, i, skipped)
+                where, row = self.cutter.geometry(_sizes([image]), np.array([i]), epoch), 0
+            else:
+                return
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An image whose header was read, and where in the source it is."""
+
+    opened: Opened
+    position: int
+
+
+def _open_or_next(source: Source, i: int, skipped: Skipped) -> _Found:
+    """Image i, or the next one that is not known to be unreadable and whose header can be read."""
+    for offset in range(len(source)):
+        j = (i + offset) % len(source)
+        if j not in skipped:
+            try:
+                return _Found(open_image(source.raw(j)), j)
+            except Unreadable as error:
+                skipped[j] = str(error)
+    raise _none_readable(source, i, skipped)
+
+
+def _sizes(images: Sequence[_Found]) -> NDArray[np.int64]:
+    return np.array([(image.opened.header.height, image.opened.header.width) for image in images])
+
+
+def _none_readable(source: Source, i: int, skipped: Skipped) -> MocoError:
+    return MocoError(f"none of the {len(source)} images can be read ({source.name(i)}: {next(iter(skipped.values()))})")
 
 
 def read_or_next(source: Source, i: int, skipped: Skipped) -> NDArray[np.uint8]:
@@ -140,4 +198,4 @@ def read_or_next(source: Source, i: int, skipped: Skipped) -> NDArray[np.uint8]:
             return decode(source.raw(j))
         except Unreadable as error:
             skipped[j] = str(error)
-    raise MocoError(f"none of the {len(source)} images can be read ({source.name(i)}: {next(iter(skipped.values()))})")
+    raise _none_readable(source, i, skipped)

@@ -1,0 +1,70 @@
+"""Measuring in turns: what else the machine does then hits all that is compared."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+
+def best_of(work: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
+    """The least seconds of each, after one turn to warm up."""
+    best = dict.fromkeys(work, float("inf"))
+    for turn in range(turns + 1):
+        for name, one in work.items():
+            start = time.perf_counter()
+            one()
+            synchronise()
+            if turn:
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def synchronise() -> None:
+    """Wait for a GPU, if one is in use."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype = torch.bfloat16, side: int = 2048) -> float:
+    """Operations a second of a square matrix product: the machine's own measure."""
+    a, b = torch.randn(2, side, side, device=device).to(dtype)
+    return 2 * side**3 / best_of({"product": lambda: a @ b}, 5)["product"]
+
+
+def copy_rate(device: torch.device, bytes_: int = 1 << 28) -> float:
+    """Bytes a second that are read and written in a copy of tensors too large for the caches."""
+    a = torch.zeros(bytes_, dtype=torch.uint8, device=device)
+    b = torch.ones_like(a)
+    return 2 * bytes_ / best_of({"copy": lambda: a.copy_(b)}, 5)["copy"]
+
+
+def versions() -> dict[str, str]:
+    """What the figures depend on."""
+    found = {"python": platform.python_version(), "machine": processor(), "threads": str(torch.get_num_threads())}
+    for name in ("torch", "torchvision", "pillow", "numba", "simplejpeg", "lightly", "kornia"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def processor() -> str:
+    """The GPU, or what the system calls the CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        with open("/proc/cpuinfo") as file:  # noqa: PTH123
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def show(result: dict[str, object]) -> None:
+    """One line for each value."""
+    for name, value in result.items():
+        print(f"{name:36} {value}")

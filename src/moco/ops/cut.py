@@ -1,0 +1,90 @@
+"""One crop of one image in 8 bits, as a worker cuts it: out of the pixels first, resized after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from moco.ops.kernels import kernels
+
+REDUCTIONS = (8, 4, 2)
+"""The shares of its size at which a JPEG can be decoded."""
+
+
+def reduction(boxes: Sequence[NDArray[np.int64]], size: int) -> int:
+    """At what share of its size (one over this) an image may be read, so that no box has fewer pixels than its view."""
+    room = min(int(side) for box in boxes for side in box[2:]) / size
+    return next((r for r in REDUCTIONS if room >= r), 1)
+
+
+def cut(
+    out: Tensor,
+    pixels: NDArray[np.uint8],
+    box: NDArray[np.float64],
+    flip: bool = False,
+    flip_vertical: bool = False,
+    quarter: int = 0,
+) -> None:
+    """Write the box (top, left, height, width) of H x W x 3 pixels into uint8 3 x S x S, flipped, then turned left.
+
+    Antialiased bilinear, as torchvision's `resized_crop` of uint8 images, to 1/255. A box may lie between pixels, as it
+    does in an image that was read at a share of its size.
+    """
+    if (fused := kernels()) is None:
+        cut_by_torch(out, pixels, box, flip, flip_vertical, quarter)
+        return
+    fused.cut(out.numpy(), np.ascontiguousarray(pixels), box.astype(np.float64), flip, flip_vertical)
+    if quarter % 4:
+        out.copy_(torch.rot90(out, quarter, (1, 2)).clone())
+
+
+def cut_by_torch(
+    out: Tensor,
+    pixels: NDArray[np.uint8],
+    box: NDArray[np.float64],
+    flip: bool = False,
+    flip_vertical: bool = False,
+    quarter: int = 0,
+) -> None:
+    """`cut` without compiled kernels: by torch, as torchvision does, and by Pillow where a box lies between pixels."""
+    size = out.shape[-1]
+    if (box == np.rint(box)).all():
+        top, left, height, width = (int(n) for n in box)
+        region = torch.from_numpy(pixels)[top : top + height, left : left + width]
+        crop = interpolate(region.permute(2, 0, 1)[None], (size, size), mode="bilinear", antialias=True)[0]
+    else:
+        crop = torch.from_numpy(np.array(_between_pixels(pixels, box, size))).permute(2, 0, 1)
+    mirrored = [axis for axis, wanted in ((1, flip_vertical), (2, flip)) if wanted]
+    crop = crop.flip(mirrored) if mirrored else crop
+    out.copy_(torch.rot90(crop, quarter, (1, 2)) if quarter else crop)
+
+
+def cut_plain(
+    out: Tensor,
+    pixels: NDArray[np.uint8],
+    box: NDArray[np.int64],
+    flip: bool = False,
+    flip_vertical: bool = False,
+    quarter: int = 0,
+) -> None:
+    """`cut` of a box of whole pixels as the official pipeline does it, with Pillow."""
+    top, left, height, width = box.tolist()
+    region = Image.fromarray(pixels[top : top + height, left : left + width])
+    crop = np.asarray(region.resize((out.shape[-1],) * 2, Image.Resampling.BILINEAR))
+    crop = np.rot90(crop[:: -1 if flip_vertical else 1, :: -1 if flip else 1], quarter)
+    out.copy_(torch.from_numpy(crop.copy()).permute(2, 0, 1))
+
+
+def _between_pixels(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> Image.Image:
+    top, left, height, width = box.tolist()
+    y, x = math.floor(top), math.floor(left)
+    region = pixels[y : math.ceil(top + height), x : math.ceil(left + width)]
+    inner = (left - x, top - y, min(left - x + width, region.shape[1]), min(top - y + height, region.shape[0]))
+    return Image.fromarray(region).resize((size, size), Image.Resampling.BILINEAR, box=inner)
