@@ -40,6 +40,12 @@ class Linear:
     batch: int = 256
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise MocoError(f"--linear-epochs {self.epochs}: must be at least 1")
+        if not self.lrs or min(self.lrs) <= 0:
+            raise MocoError(f"--linear-lrs {' '.join(map(str, self.lrs))}: must be positive numbers")
+
 
 @dataclass(frozen=True)
 class LinearScore:
