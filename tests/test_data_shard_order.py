@@ -66,7 +66,7 @@ def test_images_within_a_window_are_shuffled_evenly():
     walk, batch = ShardOrder(np.array([64, 64])), 2
     assert lanes_of(batch, 2) == 1
     counts = np.zeros((128, 128))
-    epochs = 1000
+    epochs = 600
     for epoch in range(epochs):
         counts[np.arange(128), epoch_of(walk, batch, epoch=epoch)] += 1
     chi_square = ((counts - epochs / 128) ** 2 / (epochs / 128)).sum()

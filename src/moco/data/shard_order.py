@@ -41,6 +41,7 @@ class ShardOrder:
 
     def __call__(self, seed: int, epoch: int, positions: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
         """The image at each position of an epoch that is read in steps of `batch`: no image twice."""
+        shape, positions = positions.shape, positions.ravel()
         lanes = lanes_of(batch, len(self.counts))
         share, length = batch // lanes, int(self.first[-1]) // lanes
         step, within = np.divmod(positions, batch)
@@ -54,7 +55,7 @@ class ShardOrder:
             start = one_block * WINDOW
             drawn = int(counter(stream("window"), seed, one_lane, one_block) >> np.uint64(1))
             place[rows] = start + order(min(WINDOW, length - start), drawn, epoch, place[rows] - start)
-        return self._image(seed, epoch, lane * length + place)
+        return self._image(seed, epoch, lane * length + place).reshape(shape)
 
     def _image(self, seed: int, epoch: int, place: NDArray[np.int64]) -> NDArray[np.int64]:
         """The image at a place of the epoch's line of shards."""
