@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from moco.data.loader import read_or_next
-from moco.data.source import Source
+from moco.data.source import Source, sample
 from moco.device import Placement
 from moco.encoder import Encoder
 from moco.ops.scores import alignment, effective_rank, spread, uniformity
@@ -31,7 +31,7 @@ class LabelFree:
     ) -> None:
         room = _MOST_BYTES // (9 * recipe.image_size**2)
         n = max(2, min(_MOST_IMAGES, room, len(source) // 8))
-        self.index: NDArray[np.int64] = np.linspace(0, len(source) - 1, n).round().astype(np.int64)
+        self.index: NDArray[np.int64] = sample(source, n)
         images = [read_or_next(source, int(i), {}) for i in self.index]
         cuts = zip(self.index, images, strict=True)
         self._crops = torch.stack([views.cut(image, SAMPLE_EPOCH, int(i)) for i, image in cuts])

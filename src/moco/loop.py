@@ -56,7 +56,7 @@ def resume(training: Training, run: RunDirectory) -> bool:
     """Restore the run's last checkpoint, if it has one; whether it had. Raises MocoError where it is damaged."""
     if not run.checkpoint.exists():
         return False
-    kept = sorted(run.checkpoint.parent.glob("epoch-*.pt"))
+    kept = sorted(p for p in run.checkpoint.parent.glob("*.pt") if p.name.startswith(("epoch-", "step-")))
     way = f"copy {kept[-1].name} over it to go on from there" if kept else "put back a copy, or name another --out"
     try:
         training.restore(read_tensors(run.checkpoint))
@@ -107,24 +107,25 @@ def _loop(
     skipped: SkipBudget | None,
     asked: list[int],
 ) -> None:
-    watch_every = machine.watch_every or max(1, plan.epochs // 20)
+    watch_every = machine.watch_every or max(1, plan.rounds // 20)
     saved_at = time.monotonic()
     recorder.restart_clock()
     for batch in recorder.timed(loader.batches(plan, t.step)):
         if skipped is not None:
             skipped.add(batch.skipped)
         loss = train_step(t, batch)
-        epoch, into = divmod(t.step, plan.steps_per_epoch)
-        done, epoch_done = t.step == plan.steps, into == 0
+        turn, into = divmod(t.step, plan.round)
+        done, round_done = t.step == plan.steps, into == 0
         if t.step % machine.log_every == 0 or t.step == 1 or done:
             recorder.training_row(loss._asdict())
-        if epoch_done:
-            due = list(watch) if done or epoch % watch_every == 0 else []
+        if round_done or done:
+            due = list(watch) if done or turn % watch_every == 0 else []
             recorder.measure([*([scores] if scores else []), *due])
-        if epoch_done or asked or time.monotonic() - saved_at > machine.checkpoint_seconds:
+        if round_done or done or asked or time.monotonic() - saved_at > machine.checkpoint_seconds:
             save(t, run)
-            if epoch_done and machine.keep_every and epoch % machine.keep_every == 0:
-                copy_atomically(run.checkpoint, run.checkpoint.with_name(f"epoch-{epoch:04d}.pt"))
+            if round_done and machine.keep_every and turn % machine.keep_every == 0:
+                name = f"epoch-{turn:04d}.pt" if plan.length is None else f"step-{t.step:09d}.pt"
+                copy_atomically(run.checkpoint, run.checkpoint.with_name(name))
             saved_at = time.monotonic()
             recorder.restart_clock()
         if asked:

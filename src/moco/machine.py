@@ -37,6 +37,10 @@ class Machine:
     """Keep a checkpoint of every so many epochs, as checkpoints/epoch-0100.pt; 0: only the last."""
     watch_every: int | None = None
     """Epochs between two kNN measurements of --watch; None: about twenty over the run."""
+    cache_gib: float = 32.0
+    """Shards that were fetched are kept on disk up to this many GiB."""
+    retry_seconds: float = 60.0
+    """A shard that cannot be reached is asked for again for so long, before its images are skipped."""
     max_skipped: float = 0.01
     """Share of unreadable files beyond which the run stops."""
 
@@ -60,5 +64,9 @@ class Machine:
             raise MocoError(f"--machine.memory-gib {self.memory_gib}: must be 0 or more")
         if not self.checkpoint_seconds > 0:
             raise MocoError(f"--machine.checkpoint-seconds {self.checkpoint_seconds}: must be positive")
+        if self.cache_gib <= 0:
+            raise MocoError(f"--machine.cache-gib {self.cache_gib}: must be positive")
+        if self.retry_seconds < 0:
+            raise MocoError(f"--machine.retry-seconds {self.retry_seconds}: must be 0 or more")
         if not 0 <= self.max_skipped <= 1:
             raise MocoError(f"--machine.max-skipped {self.max_skipped}: a share between 0 and 1")

@@ -66,12 +66,16 @@ def learning_rate(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
     match recipe.schedule:
         case r.Steps(at=at, factor=factor):
             return base * factor ** sum(int(epoch) >= milestone for milestone in at)
+        case r.Decay(every=every, factor=factor):
+            return base * factor ** (step // every)
         case r.Cosine(per=per, first_epoch=first, warmup_epochs=warmup):
-            warmup = min(warmup, recipe.epochs)
+            epochs = recipe.epochs if recipe.steps is None else recipe.steps / steps_per_epoch
+            assert epochs is not None
+            warmup = min(warmup, epochs)
             if epoch < warmup:
                 return base * (step + 1) / (warmup * steps_per_epoch)
             e = (epoch if per == "step" else math.floor(epoch)) + first - warmup
-            return base * 0.5 * (1 + math.cos(math.pi * e / max(recipe.epochs - warmup, 1e-9)))
+            return base * 0.5 * (1 + math.cos(math.pi * e / max(epochs - warmup, 1e-9)))
 
 
 def set_learning_rate_(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": ("RUN --data LABELLED", "judge it on labelled images, beside its untrained self"),
     "report": ("RUN", "write RUN/report.html again"),
     "check": ("--data IMAGES", "read every image once: sizes, duplicates, broken files"),
+    "pack": ("--data IMAGES --out DIR", "copy images into shards, small enough to read fast"),
     "show": ("[RECIPE]", "print a recipe, or the names there are"),
 }
 """name: (usage, what it does); the command lives in the file of its name."""
@@ -29,7 +30,7 @@ HELP = f"""moco {VERSION}: Momentum Contrast, an encoder from images without lab
 {_USAGE}
 
 RECIPE: auto (the default), {", ".join(RECIPES)}, a .json file, or file.py:function
-IMAGES: a folder, .zip, .tar, a .txt or .csv list, .npy or .npz, torchvision:NAME, or demo
+IMAGES: a folder, .zip, .tar, shards (s3://x/{{000..012}}.tar), a .txt or .csv list, .npy, .npz, torchvision:NAME, demo
 "moco COMMAND --help" lists a command's flags. Start with: moco pretrain --data demo --out runs/demo
 """
 

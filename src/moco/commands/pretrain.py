@@ -15,6 +15,8 @@ from moco.commands.watch import KNNWatch, open_watched
 from moco.data.loader import Loader, MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.data.open import Labelled, open_source
+from moco.data.shard_names import is_url, names_shards
+from moco.data.shard_store import Store
 from moco.data.source import Source, fingerprint
 from moco.data.survey import Survey, survey
 from moco.device import Placement, find_device, place
@@ -56,14 +58,15 @@ def pretrain(
     recipe = named_recipe(recipe) if isinstance(recipe, str) and recipe != "auto" else recipe
     if views is not None:
         named_views(views)
-    source = open_source(data)
+    source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
     facts = survey(source)
     tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
     chosen = choose_recipe(recipe, source, facts, views, changes or {}, tell)
     _refuse_too_few(chosen, source)
     refuse_unknown(chosen.encoder.backbone)
     watched = open_watched(watch) if watch is not None else None
-    where = str(Path(data).resolve()) if Path(data).exists() else str(data)
+    here = Path(data).exists() or (names_shards(str(data)) and not is_url(str(data)))
+    where = str(Path(data).expanduser().resolve()) if here else str(data)
     record = DataRecord(where, len(source), fingerprint(source))
     run = start_run(out, chosen, machine, record)
     try:
@@ -88,7 +91,7 @@ def _pretrain(
     placement = _place(machine, saved)
     tell.note(placement.reason)
     training = build_training(recipe, len(source), placement)
-    plan = Plan(len(source), recipe.batch, recipe.epochs, recipe.seed)
+    plan = Plan.of(recipe, source)
     if resume(training, run):
         if training.step >= plan.steps:
             tell.note(f"{run.path} is finished ({training.step:,} steps); nothing is left to do")

@@ -33,7 +33,7 @@ class Archive:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(path)  # noqa: PTH100
         shown = printable(os.fspath(path))
-        list_members = _tar_members if self.path.lower().endswith(".tar") else _zip_members
+        list_members = tar_members if self.path.lower().endswith(".tar") else _zip_members
         members, others = [], 0
         try:
             for member in list_members(self.path):
@@ -116,7 +116,8 @@ def _zip_members(path: str) -> Iterator[Member]:
             yield name, info.header_offset, info.compress_size, info.CRC, info.compress_type
 
 
-def _tar_members(path: str) -> Iterator[Member]:
+def tar_members(path: str) -> Iterator[Member]:
+    """The files of an uncompressed tar, header by header; raises tarfile's errors where it is broken."""
     with tarfile.open(path, "r:") as archive:
         while (info := archive.next()) is not None:
             if info.isreg() and not info.issparse():

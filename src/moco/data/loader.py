@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from moco.data.decode import Opened, decode, open_image
 from moco.data.memory import Memory, Skipped
 from moco.data.order import order
-from moco.data.source import Source, Unreadable
+from moco.data.source import Sharded, Source, Unreadable
 from moco.errors import MocoError
+from moco.recipe import Recipe
 
 
 class Cutter(Protocol):
@@ -35,14 +36,28 @@ class Cutter(Protocol):
         ...
 
 
+AHEAD = 64
+"""Steps for which shards are fetched beforehand."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Which images each step takes: a fresh order each epoch, the incomplete last batch left out."""
 
     images: int
     batch: int
-    epochs: int
+    epochs: int | None
     seed: int
+    length: int | None = None
+    """Steps of the whole run, where it is not counted in epochs."""
+    sharded: Sharded | None = None
+    """Images whose order follows their shards."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, source: Source) -> Plan:
+        """The plan of a recipe for these images."""
+        sharded = source if isinstance(source, Sharded) and not source.any_order else None
+        return cls(len(source), recipe.batch, recipe.epochs, recipe.seed, recipe.steps, sharded)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -52,7 +67,22 @@ class Plan:
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
+        if self.length is not None:
+            return self.length
+        assert self.epochs is not None, "a run has a length in epochs or in steps"
         return self.steps_per_epoch * self.epochs
+
+    @property
+    def round(self) -> int:
+        """Steps between two looks at the encoder: an epoch, or a hundredth of a run in steps where that is less."""
+        if self.length is None:
+            return self.steps_per_epoch
+        return min(self.steps_per_epoch, max(1, self.length // 100))
+
+    @property
+    def rounds(self) -> int:
+        """How many such looks the run has room for."""
+        return self.steps // max(self.round, 1)
 
     def epoch(self, step: int) -> int:
         """The epoch a step belongs to, counted from 0."""
@@ -61,7 +91,10 @@ class Plan:
     def index(self, step: int) -> NDArray[np.int64]:
         """The images of a step, by position in the source."""
         first = step % self.steps_per_epoch * self.batch
-        return order(self.images, self.seed, self.epoch(step), np.arange(first, first + self.batch))
+        positions = np.arange(first, first + self.batch)
+        if self.sharded is not None:
+            return self.sharded.order(self.seed, self.epoch(step), positions, self.batch)
+        return order(self.images, self.seed, self.epoch(step), positions)
 
 
 @dataclass(frozen=True)
@@ -139,6 +172,9 @@ class _Steps(Dataset[Batch]):
         if step >= self.plan.steps:
             raise IndexError(item)
         epoch, index = self.plan.epoch(step), self.plan.index(step)
+        if self.plan.sharded is not None:
+            for coming in range(step, min(step + AHEAD, self.plan.steps), AHEAD // 8):
+                self.plan.sharded.expect(self.plan.index(coming))
         skipped: Skipped = {}
         images = [_open_or_next(self.source, int(i), skipped) for i in index]
         where = self.cutter.geometry(_sizes(images), index, epoch)
@@ -172,13 +208,16 @@ class _Found:
 
 def _open_or_next(source: Source, i: int, skipped: Skipped) -> _Found:
     """Image i, or the next one that is not known to be unreadable and whose header can be read."""
-    for offset in range(len(source)):
+    offset = 0
+    while offset < len(source):
         j = (i + offset) % len(source)
+        offset += 1
         if j not in skipped:
             try:
                 return _Found(open_image(source.raw(j)), j)
             except Unreadable as error:
                 skipped[j] = str(error)
+                offset += 0 if error.beyond is None else max(0, error.beyond - j - 1)
     raise _none_readable(source, i, skipped)
 
 
@@ -192,10 +231,12 @@ def _none_readable(source: Source, i: int, skipped: Skipped) -> MocoError:
 
 def read_or_next(source: Source, i: int, skipped: Skipped) -> NDArray[np.uint8]:
     """Image i, or where it is unreadable the next one that is not; what was passed over is noted in `skipped`."""
-    for offset in range(len(source)):
+    offset = 0
+    while offset < len(source):
         j = (i + offset) % len(source)
         try:
             return decode(source.raw(j))
         except Unreadable as error:
             skipped[j] = str(error)
+            offset += 1 if error.beyond is None else max(1, error.beyond - j)
     raise _none_readable(source, i, skipped)

@@ -13,6 +13,9 @@ from moco.data.folder import Folder
 from moco.data.labelled import Labelled, by_folder, by_labels
 from moco.data.listing import Listing
 from moco.data.names import is_image, printable
+from moco.data.shard_names import names_shards
+from moco.data.shard_store import Store
+from moco.data.shards import Shards
 from moco.data.source import Source
 from moco.data.torchvision_set import TorchvisionSet
 from moco.errors import MocoError
@@ -30,14 +33,17 @@ FILES: dict[str, Callable[[str], Source]] = {
 
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar", ".gz")
 _TAKES = (
-    "--data takes a folder, a .zip or .tar, a .txt, .csv or .tsv list, a .npy or .npz array, torchvision:NAME or demo"
+    "--data takes a folder, a .zip or .tar, shards ('x/{000..012}.tar', also s3://, gs:// or http://), "
+    "a .txt, .csv or .tsv list, a .npy or .npz array, torchvision:NAME or demo"
 )
 __all__ = ["FILES", "Labelled", "open_labelled", "open_source"]
 
 
-def open_source(data: str | os.PathLike[str]) -> Source:
-    """The images that `data` names; raises MocoError where it names none."""
+def open_source(data: str | os.PathLike[str], store: Store | None = None) -> Source:
+    """The images that `data` names, kept in `store` where they are fetched; raises MocoError where it names none."""
     text = os.fspath(data)
+    if names_shards(expanded := os.path.expanduser(text)):  # noqa: PTH111
+        return Shards(expanded, store)
     kind, _, rest = text.partition(":")
     if kind == "demo":
         return Demo(rest)

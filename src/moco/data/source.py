@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Unreadable(Exception):  # noqa: N818
-    """One image that cannot be read; `reason` says why in plain words. The other images are not concerned."""
+    """One image that cannot be read; `reason` says why in plain words. The other images are not concerned.
 
-    def __init__(self, reason: str) -> None:
+    Where those right behind it are (its whole shard cannot be reached), `beyond` is the first that is not.
+    """
+
+    def __init__(self, reason: str, beyond: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.beyond = beyond
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,38 @@ class Source(Protocol):
         """The class of image i where the layout states one."""
 
 
+@runtime_checkable
+class Sharded(Protocol):
+    """What a source of many images in few files can say besides, so that nothing looks at each image or file."""
+
+    @property
+    def any_order(self) -> bool:
+        """Whether any image is as near as any other."""
+
+    def order(self, seed: int, epoch: int, positions: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
+        """The image at each position of an epoch that is read in steps of `batch`."""
+
+    def expect(self, index: NDArray[np.int64]) -> None:
+        """These images will be asked for soon."""
+
+    def sample(self, n: int) -> NDArray[np.int64]:
+        """Up to n images that are cheap to look at."""
+
+    def identity(self) -> str:
+        """What these images are, without reading them."""
+
+
+def sample(source: Source, n: int) -> NDArray[np.int64]:
+    """Up to n images, evenly spread over the source where that costs nothing."""
+    if isinstance(source, Sharded):
+        return source.sample(n)
+    return np.unique(np.linspace(0, len(source) - 1, min(n, len(source))).round().astype(np.int64))
+
+
 def fingerprint(source: Source) -> str:
     """SHA-256 over how many images there are, what they are called, and what 16 of them hold: has the set changed?"""
+    if isinstance(source, Sharded):
+        return source.identity()
     digest = hashlib.sha256(str(len(source)).encode())
     for i in range(len(source)):
         digest.update(b"\0" + source.name(i).encode("utf-8", "surrogateescape"))

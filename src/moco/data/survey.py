@@ -9,6 +9,7 @@ import numpy as np
 from moco.data.decode import header_size
 from moco.data.memory import LONGEST
 from moco.data.source import Source, Unreadable
+from moco.data.source import sample as spread
 from moco.errors import MocoError
 
 
@@ -34,7 +35,7 @@ class Survey:
 def survey(source: Source, sample: int = 512) -> Survey:
     """Look at the headers of up to `sample` images spread over the source; raises MocoError where none can be read."""
     sizes, reason = [], "no images"
-    for i in np.unique(np.linspace(0, len(source) - 1, min(sample, len(source))).round().astype(int)):
+    for i in spread(source, sample):
         try:
             sizes.append(header_size(source.raw(int(i))))
         except Unreadable as error:

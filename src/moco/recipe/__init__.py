@@ -1,6 +1,6 @@
 """Recipes: what is learnt, as data. Standard library only, so that `moco --help` stays fast."""
 
-from moco.recipe.named import RECIPES, cifar, end_to_end, memory_bank, simclr, v1, v2
+from moco.recipe.named import RECIPES, cifar, end_to_end, ig_1b, memory_bank, simclr, v1, v2
 from moco.recipe.parts import (
     KNN,
     LARS,
@@ -9,6 +9,7 @@ from moco.recipe.parts import (
     Batch,
     Blur,
     Cosine,
+    Decay,
     Encoder,
     EndToEnd,
     InfoNCE,
@@ -35,6 +36,7 @@ __all__ = [
     "Batch",
     "Blur",
     "Cosine",
+    "Decay",
     "Encoder",
     "EndToEnd",
     "InfoNCE",
@@ -51,6 +53,7 @@ __all__ = [
     "end_to_end",
     "flatten",
     "from_json",
+    "ig_1b",
     "memory_bank",
     "named_views",
     "override",

@@ -146,6 +146,9 @@ def _fit_batch(fit: _Fitting, facts: DataFacts) -> int:
 def _fit_time(fit: _Fitting, facts: DataFacts, steps: int | None) -> None:
     batch = int(fit.fixed["batch"] if "batch" in fit.fixed else fit.values["batch"])
     steps_per_epoch = max(1, facts.images // max(1, batch))
+    if (given := fit.fixed.get("steps")) is not None:
+        _fit_pace(fit, given / steps_per_epoch, steps_per_epoch, batch, short=given <= SHORT)
+        return
     epochs = max(1, round((steps or BUDGET) / steps_per_epoch))
     reason = f"about {steps or BUDGET:,} steps of {batch} images, {steps_per_epoch:,} an epoch"
     if steps is None and not FEWEST <= epochs <= MOST:
@@ -154,7 +157,10 @@ def _fit_time(fit: _Fitting, facts: DataFacts, steps: int | None) -> None:
             f"{'at least' if epochs == FEWEST else 'at most'}; {epochs * steps_per_epoch:,} steps of {batch} images"
         )
     epochs = int(fit.choose("epochs", epochs, reason))
-    short = steps is not None and steps <= SHORT
+    _fit_pace(fit, epochs, steps_per_epoch, batch, short=steps is not None and steps <= SHORT)
+
+
+def _fit_pace(fit: _Fitting, epochs: float, steps_per_epoch: int, batch: int, short: bool) -> None:
     horizon = min(1000, max(20 if short else 100, steps_per_epoch))
     why = {1000: "as in the papers", steps_per_epoch: "an epoch"}.get(horizon, "the least that is steady")
     fit.choose("keys.m", round(1 - 1 / horizon, 4), f"the key encoder averages over {horizon:,} steps, {why}")

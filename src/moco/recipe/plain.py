@@ -35,6 +35,8 @@ def override(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     A list does for a tuple and a whole number for a real one. Raises MocoError where a field is unknown, or a value is
     not of its type.
     """
+    if len(length := changes.keys() & {"epochs", "steps"}) == 1:  # one replaces the other
+        changes = {**changes, **dict.fromkeys({"epochs", "steps"} - length)}
     tree: dict[str, Any] = {}
     for path, value in changes.items():
         *parents, name = path.split(".")

@@ -112,7 +112,7 @@ def _health(rows: list[Row]) -> dict[str, str]:
 
 def _facts(recipe: Recipe, rows: list[Row], data: dict[str, Any], pictures: Pictures) -> list[Fact]:
     images, done = data.get("images", 0), rows[-1]["step"] if rows else 0
-    steps = Plan(images, recipe.batch, recipe.epochs, recipe.seed).steps
+    steps = Plan(images, recipe.batch, recipe.epochs, recipe.seed, recipe.steps).steps
     seconds = _seconds(rows, recipe.batch)
     width = f", {pictures.neighbours.width:,} features" if pictures.neighbours else ""
     facts = [

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from moco.data.decode import decode
 from moco.data.part import Part
-from moco.data.source import Source, Unreadable
+from moco.data.source import Source, Unreadable, sample
 from moco.data.survey import survey
 from moco.device import Placement
 from moco.embed import Prepared, embed
@@ -133,7 +133,7 @@ def _affordable(source: Source, backbone: nn.Module, size: int, placement: Place
 
 def _sample(source: Source, n: int) -> NDArray[np.int64]:
     """At most n positions, evenly spread."""
-    return np.unique(np.linspace(0, len(source) - 1, min(n, len(source))).round().astype(np.int64))
+    return sample(source, n)
 
 
 def _spread(source: Source, n: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -1,0 +1,49 @@
+"""`moco pack`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from moco.cli.parse import parse
+from moco.machine import cores
+
+
+@dataclass
+class Pack:
+    """Copy images into shards, no larger than training needs. A packing that was stopped goes on."""
+
+    data: str
+    """Images: all that pretrain takes."""
+    out: Path
+    """The folder of shards: made, or continued."""
+    short_side: int = 256
+    """Larger images are made smaller until their shorter side has so many pixels."""
+    shard_images: int = 10_000
+    """Images a shard."""
+    quality: int = 90
+    """JPEG quality of images that were made smaller."""
+    workers: int | None = None
+    """Processes, a shard each at a time; None: one per core, at most 8."""
+
+
+def run(arguments: list[str]) -> None:
+    """Pack, and say what became of it."""
+    asked = parse(Pack, "moco pack", arguments, Pack(tyro.MISSING, tyro.MISSING))
+    from moco.commands.pack import Packing, pack
+    from moco.data.open import open_source
+    from moco.display import Terminal
+
+    tell = Terminal()
+    packing = Packing(asked.short_side, asked.shard_images, asked.quality)
+    workers = asked.workers if asked.workers is not None else min(8, cores())
+    try:
+        reading = tell.reading("packing images", len(open_source(asked.data)))
+        done = pack(asked.data, asked.out, packing, workers=workers, progress=reading)
+    finally:
+        tell.close()
+    tell.note(f"{done.images:,} images in {done.shards:,} shards, {done.bytes / 1e6:,.1f} MB: --data {asked.out}")
+    if done.skipped:
+        tell.note(f"{len(done.skipped)} files cannot be read and are left out; {asked.out / 'skipped.txt'} says why")
