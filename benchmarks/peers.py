@@ -4,8 +4,8 @@ The same network, batch, dictionary, files and number of steps for all; each wit
 update. In turns, some steps at a time, so that what else the machine does hits all; the best turn of each counts.
 Peak memory is measured in a process for each (`--only`). Peers that are not installed are left out and named.
 
-    python benchmarks/peers.py --setting small --data cifar10/train       # ResNet-18, small stem, 32 px, batch 128
-    python benchmarks/peers.py --setting large --data photos/ --json      # ResNet-50, 224 px, batch 32
+    python benchmarks/peers.py small --data cifar10/train       # ResNet-18, small stem, 32 px, batch 128
+    python benchmarks/peers.py large --data photos/ --json      # ResNet-50, 224 px, batch 32
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="a folder of images: each of them opens its files itself")
-    parser.add_argument("--setting", choices=sorted(SETTINGS), default="small")
+    parser.add_argument("setting", choices=sorted(SETTINGS))
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
