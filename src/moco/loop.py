@@ -68,19 +68,24 @@ def pretrain_loop(
     scores: Watch | None = None,
     watch: Sequence[Watch] = (),
     skipped: SkipBudget | None = None,
+    until: int | None = None,
 ) -> None:
-    """Train from the step the training is at to the end of the plan, or until a signal asks to stop.
+    """Train from the step the training is at to the end of the plan, of epoch `until`, or until a signal asks to stop.
+
+    `until` shortens nothing: schedule and order stay those of the whole plan, and a later call goes on.
 
     Raises Stopped after saving at SIGINT or SIGTERM, and MocoError where the loss is no longer finite (the last good
     checkpoint stays) or more files are unreadable than the machine allows.
     """
+    if until is not None and training.step >= until * plan.steps_per_epoch:
+        return
     log = Log(run.path, training.step if run.checkpoint.exists() else -1)
     recorder = _Recorder(training, plan, log, show)
     try:
         with _signals() as asked:
             if training.step == 0:
                 recorder.measure([*([scores] if scores else []), *watch])
-            _loop(training, plan, loader, run, machine, recorder, scores, watch, skipped, asked)
+            _loop(training, plan, loader, run, machine, recorder, scores, watch, skipped, asked, until)
     finally:
         log.close()
 
@@ -96,6 +101,7 @@ def _loop(
     watch: Sequence[Watch],
     skipped: SkipBudget | None,
     asked: list[int],
+    until: int | None,
 ) -> None:
     watch_every = machine.watch_every or max(1, plan.epochs // 20)
     saved_at = time.monotonic()
@@ -109,7 +115,7 @@ def _loop(
             recorder.training_row(loss._asdict())
         if epoch_done:
             epoch = t.step // plan.steps_per_epoch
-            due = list(watch) if done or epoch % watch_every == 0 else []
+            due = list(watch) if done or epoch == until or epoch % watch_every == 0 else []
             recorder.measure([*([scores] if scores else []), *due])
             if machine.keep_every and epoch % machine.keep_every == 0:
                 save(t, run, f"epoch-{epoch:04d}.pt")
@@ -119,6 +125,8 @@ def _loop(
             recorder.restart_clock()
         if asked:
             raise Stopped(t.step, asked[0])
+        if epoch_done and epoch == until:
+            return
 
 
 def save(t: Training, run: RunDirectory, name: str = "last.pt") -> None:
