@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moco.cli import COMMANDS
 from moco.commands.pretrain import pretrain
 from moco.machine import Machine
 from moco.recipe import RECIPES, VIEWS, override, v2
@@ -30,6 +31,10 @@ def test_flags_that_are_named_exist(page):
         text = subprocess.run(
             [sys.executable, "-m", "moco", "pretrain", recipe, "--help"], capture_output=True, text=True, check=True
         ).stdout
+        known |= set(re.findall(r"--[a-z][a-z0-9.-]*", text))
+    for command in COMMANDS:
+        arguments = [sys.executable, "-m", "moco", command, "--help"]
+        text = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
         known |= set(re.findall(r"--[a-z][a-z0-9.-]*", text))
     known |= {"--help", "--data", "--out"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]", page.read_text()))

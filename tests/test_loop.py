@@ -196,3 +196,17 @@ def test_v2_on_few_images_says_that_its_queue_is_too_large_and_names_auto(digits
             override(v2(), {"image_size": 16, "encoder.backbone": "resnet10w8"}),
             machine=CPU,
         )
+
+
+def test_a_run_stopped_after_an_epoch_goes_on_to_the_same_weights(digits_file, tmp_path):
+    """`until` shortens nothing: the schedule is that of the whole recipe."""
+    pretrain(digits_file, tmp_path / "parts", SMALL, machine=CPU, until=1)
+    last = tmp_path / "parts" / "checkpoints" / "last.pt"
+    assert torch.load(last, weights_only=True)["step"] == 15
+    pretrain(digits_file, tmp_path / "parts", SMALL, machine=CPU, until=1)
+    assert torch.load(last, weights_only=True)["step"] == 15
+    pretrain(digits_file, tmp_path / "parts", SMALL, machine=CPU)
+    pretrain(digits_file, tmp_path / "whole", SMALL, machine=CPU)
+    a, b = (torch.load(tmp_path / n / "checkpoints" / "last.pt", weights_only=True) for n in ("parts", "whole"))
+    assert a["step"] == b["step"] == 30
+    assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])

@@ -165,6 +165,15 @@ class Terminal:
             table.add_row(name, *shown)
         self.console.print(table)
 
+    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of words; all columns but the first to the right."""
+        table = Table(title=title or None, title_justify="left", title_style="")
+        for number, name in enumerate(head):
+            table.add_column(Text(name), justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        self.console.print(table)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._live is not None:

@@ -78,19 +78,24 @@ def pretrain_loop(
     scores: Watch | None = None,
     watch: Sequence[Watch] = (),
     skipped: SkipBudget | None = None,
+    until: int | None = None,
 ) -> None:
-    """Train from the step the training is at to the end of the plan, or until a signal asks to stop.
+    """Train from the step the training is at to the end of the plan, of epoch `until`, or until a signal asks to stop.
+
+    `until` shortens nothing: schedule and order stay those of the whole plan, and a later call goes on.
 
     Raises Stopped after saving at SIGINT or SIGTERM, and MocoError where the loss is no longer finite (the last good
     checkpoint stays) or more files are unreadable than the machine allows.
     """
+    if until is not None and training.step >= until * plan.steps_per_epoch:
+        return
     log = Log(run.path, training.step if run.checkpoint.exists() else -1)
     recorder = _Recorder(training, plan, log, show)
     try:
         with _signals() as asked:
             if training.step == 0:
                 recorder.measure([*([scores] if scores else []), *watch])
-            _loop(training, plan, loader, run, machine, recorder, scores, watch, skipped, asked)
+            _loop(training, plan, loader, run, machine, recorder, scores, watch, skipped, asked, until)
     finally:
         log.close()
 
@@ -106,6 +111,7 @@ def _loop(
     watch: Sequence[Watch],
     skipped: SkipBudget | None,
     asked: list[int],
+    until: int | None,
 ) -> None:
     watch_every = machine.watch_every or max(1, plan.rounds // 20)
     saved_at = time.monotonic()
@@ -119,7 +125,7 @@ def _loop(
         if t.step % machine.log_every == 0 or t.step == 1 or done:
             recorder.training_row(loss._asdict())
         if round_done or done:
-            due = list(watch) if done or turn % watch_every == 0 else []
+            due = list(watch) if done or turn == until or turn % watch_every == 0 else []
             recorder.measure([*([scores] if scores else []), *due])
         if round_done or done or asked or time.monotonic() - saved_at > machine.checkpoint_seconds:
             save(t, run)
@@ -130,6 +136,8 @@ def _loop(
             recorder.restart_clock()
         if asked:
             raise Stopped(t.step, asked[0])
+        if round_done and turn == until:
+            return
 
 
 def save(t: Training, run: RunDirectory) -> None:

@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> None:
     name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "auto"
     start = v2() if name == "auto" else starting_recipe(name)
     asked = parse(Pretrain, "moco pretrain", arguments, Pretrain(tyro.MISSING, tyro.MISSING, start))
-    changes = _changes(start, asked.recipe, arguments)
+    changes = named_changes(start, asked.recipe, arguments)
     from moco.commands.pretrain import pretrain  # the libraries behind it take seconds to import
     from moco.display import Terminal
     from moco.loop import Stopped
@@ -72,7 +72,7 @@ def starting_recipe(name: str) -> Recipe:
     return named_recipe(name)
 
 
-def _changes(start: Recipe, asked: Recipe, arguments: list[str]) -> dict[str, Any]:
+def named_changes(start: Recipe, asked: Recipe, arguments: list[str]) -> dict[str, Any]:
     """The fields of the recipe that were named on the command line, with their values."""
     named = {a[2:].split("=")[0].replace("-", "_").replace(".no_", ".") for a in arguments if a.startswith("--")}
     values = flatten(asked)

@@ -43,12 +43,14 @@ def pretrain(
     machine: Machine | None = None,
     changes: dict[str, Any] | None = None,
     tell: Teller | None = None,
+    until: int | None = None,
 ) -> Path:
     """Train an encoder on images without labels; the run directory `out`, ready for `load`.
 
     `recipe` is a Recipe, the name of one (`auto`, `v2`, ...), a JSON file of one, or `file.py:function`; `changes` sets
     fields of it by dotted name (`{"optim.lr": 0.1}`). The same call again continues a run that was stopped. `watch`
-    names labelled images on which kNN is measured now and then. Raises MocoError, and Stopped at Ctrl-C.
+    names labelled images on which kNN is measured now and then. `until` stops after so many epochs of the recipe,
+    saved and without a report; a later call goes on. Raises MocoError, and Stopped at Ctrl-C.
     """
     machine, tell, out = machine or Machine(), tell or Silent(), Path(out)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -70,8 +72,9 @@ def pretrain(
     record = DataRecord(where, len(source), fingerprint(source))
     run = start_run(out, chosen, machine, record)
     try:
-        _pretrain(run, chosen, source, facts, watched, machine, tell)
-        tell.note(f"{report(out)} shows the run; moco.load({str(out)!r}) gives the encoder")
+        _pretrain(run, chosen, source, facts, watched, machine, tell, until)
+        if until is None:
+            tell.note(f"{report(out)} shows the run; moco.load({str(out)!r}) gives the encoder")
     finally:
         run.unlock()
     return out
@@ -85,6 +88,7 @@ def _pretrain(
     watched: Labelled | None,
     machine: Machine,
     tell: Teller,
+    until: int | None,
 ) -> None:
     resumed = run.checkpoint.exists()
     saved = run.read("machine.json") if resumed else {}
@@ -110,7 +114,7 @@ def _pretrain(
     preprocess = Preprocess(recipe.image_size, recipe.normalize)
     scores = LabelFree(source, recipe, Views(recipe), preprocess, placement)
     watch = [KNNWatch(watched, recipe, preprocess, placement, machine.decoders)] if watched is not None else []
-    pretrain_loop(training, plan, loader, run, machine, tell, scores, watch, skipped)
+    pretrain_loop(training, plan, loader, run, machine, tell, scores, watch, skipped, until)
 
 
 def _place(machine: Machine, saved: dict[str, Any]) -> Placement:

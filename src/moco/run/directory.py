@@ -24,6 +24,10 @@ _NEEDED = {"data.json": {"data", "images", "fingerprint"}}
 """Fields without which a file is damaged."""
 
 
+class InUse(MocoError):  # noqa: N818  (a state of the run, not a defect)
+    """Another process is writing this run."""
+
+
 @dataclass(frozen=True)
 class DataRecord:
     """Which images a run is trained on: enough to notice that they have changed."""
@@ -106,7 +110,7 @@ class RunDirectory:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
-            raise MocoError(
+            raise InUse(
                 f"{self.path} is in use by another process; wait for it, or give this run another --out"
             ) from None
         self._lock = file

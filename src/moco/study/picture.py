@@ -1,0 +1,81 @@
+"""A study as a picture: ours on the left, the paper's on the right; they share the axis and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from moco.study.parts import FAILS, MEASURES, Measure, Study
+from moco.study.results import CellResult, Line
+
+_COLOURS = ("#2f6fbf", "#d9822b", "#3a9c6b", "#8a5fb0")
+_STYLE: Any = {"axes.spines.right": False, "axes.spines.top": False, "font.size": 9, "legend.frameon": False}
+
+
+def draw_picture(
+    file: BinaryIO,
+    study: Study,
+    lines: Sequence[Line],
+    results: dict[str, list[CellResult]],
+    measures: Sequence[Measure],
+) -> None:
+    """Write a PNG: a row for each measure; `results` holds the seeds of each cell by its label."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9.5, 3.2 * len(measures)), layout="constrained")
+        panels = figure.subplots(len(measures), 2, squeeze=False)
+        for name, (ours, theirs) in zip(measures, panels, strict=True):
+            if study.curves:
+                _curves(ours, theirs, study, results, name)
+            else:
+                _points(ours, theirs, study, lines, name)
+            ours.set_title("here", loc="left")
+            theirs.set_title(f"the paper ({study.source.split(':')[0]})", loc="left")
+            ours.set_ylabel(MEASURES[name][0])
+        figure.suptitle(study.title)
+        figure.savefig(file, format="png", dpi=130)
+
+
+def _points(ours: Axes, theirs: Axes, study: Study, lines: Sequence[Line], name: Measure) -> None:
+    ticks = list(dict.fromkeys(cell.x for cell in study.cells))
+    paper_name: Measure = "knn" if name == "rank" else name
+    for number, group in enumerate(dict.fromkeys(cell.group for cell in study.cells)):
+        style: Any = {"color": _COLOURS[number % len(_COLOURS)], "marker": "o", "label": group}
+        mine = [x for x in lines if x.cell.group == group and name in x.values and not x.failed]
+        if mine:
+            means = [x.values[name][0] for x in mine]
+            spreads = [0.0 if math.isnan(x.values[name][1]) else x.values[name][1] for x in mine]
+            ours.errorbar([ticks.index(x.cell.x) for x in mine], means, spreads, capsize=3, **style)
+        known = [c for c in study.cells if c.group == group and c.paper.get(paper_name, FAILS) != FAILS]
+        if known:
+            theirs.plot([ticks.index(c.x) for c in known], [c.paper[paper_name] for c in known], **style)
+    failed = [ticks.index(x.cell.x) for x in lines if x.failed]
+    fails = [ticks.index(c.x) for c in study.cells if c.paper.get(paper_name) == FAILS]
+    for panel, places in ((ours, failed), (theirs, fails)):
+        for place in places:
+            panel.text(place, 0.02, "fails", transform=panel.get_xaxis_transform(), ha="center", color="#b03030")
+        panel.set_xticks(range(len(ticks)), ticks, rotation=20 if max(map(len, ticks)) > 8 else 0)
+        panel.set_xlim(-0.4, len(ticks) - 0.6)
+        panel.set_xlabel(study.axis)
+        if len(panel.get_legend_handles_labels()[1]) > 1:
+            panel.legend()
+
+
+def _curves(ours: Axes, theirs: Axes, study: Study, results: dict[str, list[CellResult]], name: Measure) -> None:
+    for number, cell in enumerate(study.cells):
+        colour = _COLOURS[number % len(_COLOURS)]
+        for seed, result in enumerate(results.get(cell.label, [])):
+            points = [(x, y * MEASURES[name][1]) for x, y in result.curves.get(name, [])]
+            if points:
+                ours.plot(*zip(*points, strict=True), color=colour, label=cell.label if seed == 0 else None)
+        points = list(study.curves[cell.label].get("knn" if name == "rank" else name, ()))
+        if points:
+            theirs.plot(*zip(*points, strict=True), color=colour, label=cell.label)
+    for panel in (ours, theirs):
+        panel.set_xlabel("epoch")
+        if panel.get_legend_handles_labels()[1]:
+            panel.legend()

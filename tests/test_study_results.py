@@ -1,0 +1,89 @@
+"""Results of cells: seeds become mean and spread, and the direction is judged by counting pairs."""
+
+import csv
+import io
+import math
+
+import pytest
+
+from moco.study.parts import FAILS, Cell, Study
+from moco.study.results import (
+    CellResult,
+    as_csv,
+    as_markdown,
+    from_log,
+    line,
+    read_result,
+    table,
+    verdicts,
+    write_result,
+)
+
+CELLS = tuple(Cell(f"m {m}", {"keys.m": m}, str(m), "", {"knn": v}) for m, v in [(0, FAILS), (0.9, 55.2), (0.99, 57.8)])
+STUDY = Study("momentum", "Momentum", CELLS, "m", "MoCo v1: %")
+
+
+def lines(*knn):
+    """One line a cell; a list holds its seeds, a word why it failed."""
+    made = []
+    for cell, values in zip(CELLS, knn, strict=True):
+        results = [CellResult(failed=values)] if isinstance(values, str) else [CellResult({"knn": v}) for v in values]
+        made.append(line(cell, results, ["knn"]))
+    return made
+
+
+def test_mean_and_spread_are_over_seeds_in_percent():
+    mean, spread = lines([0.1], [0.2, 0.4], [0.5])[1].values["knn"]
+    assert mean == pytest.approx(30)
+    assert spread == pytest.approx(math.sqrt(200))
+
+
+def test_the_same_order_agrees_and_a_failure_is_worse_than_every_number():
+    (sentence,) = verdicts(STUDY, lines("not finite", [0.3], [0.4]), ["knn"])
+    assert "agrees with the paper" in sentence
+    assert "of 3 pairs" in sentence
+    assert "3 come out in the same order" in sentence
+    assert "one seed" in sentence
+
+
+def test_the_opposite_order_disagrees():
+    (sentence,) = verdicts(STUDY, lines([0.5], [0.4], [0.3]), ["knn"])
+    assert "disagrees" in sentence
+    assert "3 the other way round" in sentence
+
+
+def test_differences_within_the_standard_error_are_too_close_to_call():
+    (sentence,) = verdicts(STUDY, lines([0.1, 0.5], [0.2, 0.5], [0.3, 0.5]), ["knn"])
+    assert "not clear" in sentence
+    assert "3 too close to call" in sentence
+
+
+def test_values_the_paper_does_not_tell_apart_are_not_counted():
+    cells = (Cell("a", {}, "a", "", {"knn": 59.0}), Cell("b", {}, "b", "", {"knn": 58.9}))
+    made = [line(c, [CellResult({"knn": v})], ["knn"]) for c, v in zip(cells, (0.1, 0.9), strict=True)]
+    assert "too few cells" in verdicts(Study("x", "x", cells, "m", "s"), made, ["knn"])[0]
+
+
+def test_tables_hold_ours_and_the_papers_and_say_what_failed():
+    head, rows = table(STUDY, lines("the loss, it is | not finite", [0.3, 0.3], [0.4]), ["knn"])
+    assert rows[0][2:] == ["failed: the loss, it is | not finite", "fails"]
+    assert rows[1] == ["m 0.9", "2", "30.00 ± 0.00", "55.2"]
+    assert list(csv.reader(io.StringIO(as_csv(head, rows)))) == [head, *rows]
+    page = as_markdown(STUDY, head, rows, ["kNN: it agrees."])
+    assert r"it is \| not finite" in page
+    assert "kNN: it agrees." in page
+
+
+def test_scores_of_a_log_are_its_last_and_curves_go_by_epoch(tmp_path):
+    rows = [
+        {"step": 0, "epoch": 0, "knn": 0.1},
+        {"step": 1, "epoch": 1, "accuracy": 0.2, "loss": 1.0, "images_per_second": 1.0},
+        {"step": 5, "epoch": 1, "accuracy": 0.4, "loss": 1.0, "images_per_second": 500.0},
+        {"step": 5, "epoch": 1, "knn": 0.3},
+    ]
+    result = from_log(rows, "{}")
+    assert result.scores == {"knn": 0.3, "accuracy": pytest.approx(0.3), "seconds": 2.0}
+    assert result.curves["knn"] == [(0.0, 0.1), (1.0, 0.3)]
+    write_result(tmp_path / "results" / "a.json", result)
+    assert read_result(tmp_path / "results" / "a.json") == result
+    assert read_result(tmp_path / "b.json") is None
