@@ -31,6 +31,9 @@ class Plan:
     batch: int
     epochs: int
     seed: int
+    process: int = 0
+    processes: int = 1
+    """Each of several processes takes its contiguous share of every batch; which images those are changes nothing."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -47,9 +50,10 @@ class Plan:
         return step // self.steps_per_epoch
 
     def index(self, step: int) -> NDArray[np.int64]:
-        """The images of a step, by position in the source."""
-        first = step % self.steps_per_epoch * self.batch
-        return order(self.images, self.seed, self.epoch(step), np.arange(first, first + self.batch))
+        """The images of a step that are this process's, by position in the source."""
+        share = self.batch // self.processes
+        first = step % self.steps_per_epoch * self.batch + self.process * share
+        return order(self.images, self.seed, self.epoch(step), np.arange(first, first + share))
 
 
 @dataclass(frozen=True)
