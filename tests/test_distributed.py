@@ -14,11 +14,17 @@ from moco.ops.sync_batch_norm import norms_over_processes
 
 MANY = Path(__file__).parent / "many"
 CASES = ["v1", "v2", "v2, groups of two processes", "v2, one group", "cifar", "memory-bank", "end-to-end", "simclr"]
+TWICE = ["v1", "v2", "memory-bank", "simclr"]
 
 
-def torchrun(processes, *arguments, **options):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+def torchrun(processes, *arguments):
+    return run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes, *arguments]
+    )
+
+
+def run(command):
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +33,26 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     found, printed = {}, {}
     for processes in (1, 2, 4):
-        done = torchrun(processes, MANY / "twenty_steps.py", folder / f"{processes}.pt")
+        script = [MANY / "twenty_steps.py", folder / f"{processes}.pt"]
+        done = torchrun(processes, *script) if processes > 1 else run([sys.executable, *script])
         assert done.returncode == 0, done.stderr[-3000:]
         found[processes] = torch.load(folder / f"{processes}.pt", weights_only=True)
         printed[processes] = done.stdout
     return found, printed
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "processes"), [(c, 2) for c in TWICE] + [(c, 4) for c in CASES])
 def test_the_number_of_processes_changes_nothing_but_rounding(runs, case, processes):
     one, many = runs[0][1][case], runs[0][processes][case]
     assert torch.equal(one["order"], many["order"])
     assert torch.allclose(one["views"], many["views"], atol=1e-6)
-    assert torch.allclose(one["losses"][:3], many["losses"][:3], atol=1e-5)
-    assert torch.allclose(one["losses"][:, 0], many["losses"][:, 0], atol=2e-4)
     assert one["losses"].isfinite().all()
+    assert torch.allclose(one["losses"], many["losses"], atol=3e-5)
     for part in ("model", "dictionary"):
         assert one[part].keys() == many[part].keys()
         for name, value in one[part].items():
-            assert torch.allclose(value, many[part][name], atol=1e-3, rtol=1e-3), name
+            a, b = value.double(), many[part][name].double()
+            assert (a - b).norm() <= 1e-4 * a.norm(), name
 
 
 @pytest.mark.parametrize("processes", [2, 4])

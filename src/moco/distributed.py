@@ -72,8 +72,8 @@ def number() -> int:
 
 
 def main_process() -> bool:
-    """Whether this is the one that writes files and talks."""
-    return number() == 0
+    """Whether this is the one that writes files and talks; also known before they have joined and after they left."""
+    return number() == 0 if dist.is_initialized() else os.environ.get("RANK", "0") == "0"
 
 
 def own_device(device: torch.device) -> torch.device:
