@@ -9,7 +9,7 @@ import moco
 ROOT = Path(moco.__file__).parent
 LAYERS = [
     ["errors", "version"],
-    ["recipe", "machine"],
+    ["recipe", "machine", "distributed"],
     ["ops", "device"],
     ["data"],
     ["drawn"],

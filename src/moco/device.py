@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from moco import distributed
 from moco.errors import MocoError
 from moco.machine import Machine
 
@@ -53,6 +55,13 @@ def place(machine: Machine) -> Placement:
         placement = Placement(device, machine.precision == "bf16", True, most, reason)
     torch.set_num_threads(placement.threads)
     return placement
+
+
+def place_all(machine: Machine) -> Placement:
+    """The main process's choice, on all: they must round alike. Each has the device of its number."""
+    placement = distributed.on_main(lambda: place(machine))
+    torch.set_num_threads(placement.threads)
+    return dataclasses.replace(placement, device=distributed.own_device(placement.device))
 
 
 def _measured(device: torch.device, machine: Machine, most: int) -> Placement:

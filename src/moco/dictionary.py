@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from moco import distributed
 from moco.errors import MocoError
 from moco.ops import draw
 from moco.ops.crop import beside
@@ -45,7 +46,8 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
-        """Write the keys (N x C) over the oldest ones, in order; raises MocoError where N exceeds K."""
+        """Write the keys (N x C), of all processes, over the oldest, in order; raises MocoError where N exceeds K."""
+        k = distributed.gather(k)
         size = len(self.keys)
         if len(k) > size:
             raise MocoError(f"a step of {len(k)} keys exceeds the dictionary of {size}")
@@ -81,10 +83,12 @@ class BatchKeys(nn.Module):
 
     def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
         """Contrast each query (N x C) with its key and the N - 1 keys, or 2N - 2 vectors, of other images."""
-        own = torch.full((len(q),), -math.inf, device=q.device).diag().nan_to_num(nan=0.0, neginf=-math.inf)
+        keys = distributed.gather_with_gradient(k)
+        own = torch.zeros(len(q), len(keys), device=q.device)
+        own.diagonal(distributed.first_row(len(q))).fill_(-math.inf)
         if self.both_views:
-            return Contrast(k, torch.cat([k, q]), torch.cat([own, own], dim=1))
-        return Contrast(k, k, own)
+            return Contrast(k, torch.cat([keys, distributed.gather_with_gradient(q)]), torch.cat([own, own], dim=1))
+        return Contrast(k, keys, own)
 
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
         """Nothing is kept."""
@@ -119,7 +123,8 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
-        """Move the entries of these images (N) towards their queries (N x C)."""
+        """Move the entries of these images (N), of all processes, towards their queries (N x C)."""
+        q, index = distributed.gather(q), distributed.gather(index)
         moved = self.m * self.entries[index] + (1 - self.m) * q.detach().float()
         self.entries[index] = F.normalize(moved, dim=1)
 

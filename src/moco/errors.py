@@ -8,3 +8,7 @@ class MocoError(ValueError):
 
     Every other exception that leaves this package is a defect of the package.
     """
+
+
+class ToldElsewhere(MocoError):  # noqa: N818
+    """The same error, on a process that need not say so: the main process does."""

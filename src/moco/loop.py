@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
+from moco import distributed
 from moco.data.loader import Loader, Plan
 from moco.data.memory import Skipped
 from moco.data.names import one_line
@@ -20,7 +21,7 @@ from moco.encoder import Encoder
 from moco.errors import MocoError
 from moco.health import chance, judge
 from moco.machine import Machine
-from moco.run.atomic import copy_atomically, write_text
+from moco.run.atomic import copy_atomically, keep_as, write_text
 from moco.run.directory import RunDirectory
 from moco.run.encoder_file import save_encoder
 from moco.run.log import Log, Row
@@ -52,20 +53,40 @@ class Show(Protocol):
         ...
 
 
-def resume(training: Training, run: RunDirectory) -> bool:
-    """Restore the run's last checkpoint, if it has one; whether it had. Raises MocoError where it is damaged."""
-    if not run.checkpoint.exists():
+def resume(training: Training, run: RunDirectory, show: Show) -> bool:
+    """Restore the run's last checkpoint, if it has one; whether it had.
+
+    Where that is damaged, the one before, which is said; MocoError where neither is whole.
+    """
+    saved, note = distributed.on_main(lambda: _last_whole(run))
+    if note is not None:
+        show.note(note)
+    if saved is None:
         return False
-    kept = sorted(p for p in run.checkpoint.parent.glob("*.pt") if p.name.startswith(("epoch-", "step-")))
-    way = f"copy {kept[-1].name} over it to go on from there" if kept else "put back a copy, or name another --out"
     try:
-        training.restore(read_tensors(run.checkpoint))
-    except MocoError as error:
-        raise MocoError(f"{error}; {way}") from None
+        training.restore(saved)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise MocoError(f"{run.checkpoint} is of another run ({reason:.200}); {way}") from None
+        raise MocoError(f"{run.checkpoint} is of another run ({reason:.200}); {_way_out(run)}") from None
     return True
+
+
+def _last_whole(run: RunDirectory) -> tuple[dict[str, Any] | None, str | None]:
+    """The state to go on from, if any, and what there is to say about it; raises MocoError where none is whole."""
+    if not run.checkpoint.exists():
+        return None, None
+    try:
+        return read_tensors(run.checkpoint), None
+    except MocoError as error:
+        if not run.checkpoint_before.exists():
+            raise MocoError(f"{error}; {_way_out(run)}") from None
+        saved = read_tensors(run.checkpoint_before)
+        return saved, f"{error}; going on from {run.checkpoint_before.name}, the checkpoint of step {saved['step']:,}"
+
+
+def _way_out(run: RunDirectory) -> str:
+    kept = sorted(p for p in run.checkpoint.parent.glob("*.pt") if p.name.startswith(("epoch-", "step-")))
+    return f"copy {kept[-1].name} over it to go on from there" if kept else "put back a copy, or name another --out"
 
 
 def pretrain_loop(
@@ -89,15 +110,17 @@ def pretrain_loop(
     """
     if until is not None and training.step >= until * plan.steps_per_epoch:
         return
-    log = Log(run.path, training.step if run.checkpoint.exists() else -1)
-    recorder = _Recorder(training, plan, log, show)
+    logs: list[Log] = []  # one, on the main process
+    distributed.on_main(lambda: logs.append(Log(run.path, training.step if run.checkpoint.exists() else -1)))
+    recorder = _Recorder(training, plan, logs, show)
     try:
         with _signals() as asked:
             if training.step == 0:
                 recorder.measure([*([scores] if scores else []), *watch])
             _loop(training, plan, loader, run, machine, recorder, scores, watch, skipped, asked, until)
     finally:
-        log.close()
+        for log in logs:
+            log.close()
 
 
 def _loop(
@@ -117,9 +140,13 @@ def _loop(
     saved_at = time.monotonic()
     recorder.restart_clock()
     for batch in recorder.timed(loader.batches(plan, t.step)):
-        if skipped is not None:
-            skipped.add(batch.skipped)
         loss = train_step(t, batch)
+        late = int(time.monotonic() - saved_at > machine.checkpoint_seconds)
+        signum, unreadable, late = distributed.largest([asked[0] if asked else 0, len(batch.skipped), late])
+        if unreadable and skipped is not None:
+            skipped.add(distributed.merged(batch.skipped))
+        if t.step % machine.compare_every == 0:
+            t.refuse_difference()
         turn, into = divmod(t.step, plan.round)
         done, round_done = t.step == plan.steps, into == 0
         if t.step % machine.log_every == 0 or t.step == 1 or done:
@@ -127,27 +154,34 @@ def _loop(
         if round_done or done:
             due = list(watch) if done or turn == until or turn % watch_every == 0 else []
             recorder.measure([*([scores] if scores else []), *due])
-        if round_done or done or asked or time.monotonic() - saved_at > machine.checkpoint_seconds:
+        if round_done or done or signum or late:
             save(t, run)
             if round_done and machine.keep_every and turn % machine.keep_every == 0:
                 name = f"epoch-{turn:04d}.pt" if plan.length is None else f"step-{t.step:09d}.pt"
-                copy_atomically(run.checkpoint, run.checkpoint.with_name(name))
+                kept = run.checkpoint.with_name(name)
+                distributed.on_main(lambda kept=kept: copy_atomically(run.checkpoint, kept))  # type: ignore[misc]
             saved_at = time.monotonic()
             recorder.restart_clock()
-        if asked:
-            raise Stopped(t.step, asked[0])
+        if signum:
+            raise Stopped(t.step, signum)
         if round_done and turn == until:
             return
 
 
 def save(t: Training, run: RunDirectory) -> None:
-    """Write the encoder, then the checkpoint.
+    """Write the encoder, then the checkpoint; the checkpoint before stays as `before.pt`.
 
-    Raises MocoError on a full disk, and for a training whose loss has left the finite numbers; what was saved before
-    stays.
+    Raises MocoError on a full disk, for a training whose loss has left the finite numbers, and where processes no
+    longer hold the same; what was saved before stays.
     """
     refuse_bad_loss(t)
+    t.refuse_difference()
+    distributed.on_main(lambda: _write(t, run))
+
+
+def _write(t: Training, run: RunDirectory) -> None:
     save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step)  # first: a checkpoint never lacks its encoder
+    keep_as(run.checkpoint, run.checkpoint_before)
     write_tensors(run.checkpoint, t.state())
 
 
@@ -172,7 +206,7 @@ class SkipBudget:
         self._images = images
         self._most = most
         self._found: Skipped = {}
-        self._lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
+        self._lines: list[str] = distributed.on_main(self._read)
 
     def add(self, skipped: Skipped) -> None:
         """Note unreadable files; raises MocoError where they exceed the budget."""
@@ -181,13 +215,16 @@ class SkipBudget:
         lines = sorted({*self._lines, *(f"{one_line(self._names(i))}\t{reason}\n" for i, reason in new.items())})
         if lines != self._lines:
             self._lines = lines
-            write_text(self._path, "".join(lines))
+            distributed.on_main(lambda: write_text(self._path, "".join(lines)))
         if len(self) > self._most * self._images:
             raise MocoError(
                 f"{len(self)} of {self._images} images cannot be read ({self._lines[0].strip().replace(chr(9), ': ')}; "
                 f"all are listed in {self._path}). That is more than {self._most:.1%}; "
                 "remove or repair them, or allow more with --machine.max-skipped"
             )
+
+    def _read(self) -> list[str]:
+        return self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -196,8 +233,8 @@ class SkipBudget:
 class _Recorder:
     """Rows of the log, with the clock they need."""
 
-    def __init__(self, t: Training, plan: Plan, log: Log, show: Show) -> None:
-        self._t, self._plan, self._log, self._show = t, plan, log, show
+    def __init__(self, t: Training, plan: Plan, logs: list[Log], show: Show) -> None:
+        self._t, self._plan, self._logs, self._show = t, plan, logs, show
         self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -244,11 +281,16 @@ class _Recorder:
         self.restart_clock()
 
     def _write(self, row: Row, seconds_left: float | None) -> None:
-        if "loss" in row:
-            health = judge([*self._log.recent(), row], self._t.recipe)
-            row |= {"health": health.sentence, "level": health.level}
-        self._log.add(row)
-        self._show.row(row, self._t.step, self._plan.steps, seconds_left)
+        distributed.on_main(lambda: self._add(row))
+        if distributed.main_process():
+            self._show.row(row, self._t.step, self._plan.steps, seconds_left)
+
+    def _add(self, row: Row) -> None:
+        for log in self._logs:
+            if "loss" in row:
+                health = judge([*log.recent(), row], self._t.recipe)
+                row |= {"health": health.sentence, "level": health.level}
+            log.add(row)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from moco.errors import MocoError
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores that this process may use: its part of them, where torchrun started several on this machine."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,10 @@ class Machine:
     """Shards that were fetched are kept on disk up to this many GiB."""
     retry_seconds: float = 60.0
     """A shard that cannot be reached is asked for again for so long, before its images are skipped."""
+    timeout_seconds: float = 600.0
+    """With several processes: how long the others wait for one that does not answer before all stop and name it."""
+    compare_every: int = 100
+    """With several processes: steps between two comparisons of their weights and dictionaries."""
     max_skipped: float = 0.01
     """Share of unreadable files beyond which the run stops."""
 
@@ -62,6 +67,10 @@ class Machine:
             raise MocoError(f"--machine.keep-every {self.keep_every}: must be 0 or more")
         if not (self.memory_gib >= 0 and math.isfinite(self.memory_gib)):
             raise MocoError(f"--machine.memory-gib {self.memory_gib}: must be 0 or more")
+        if self.compare_every < 1:
+            raise MocoError(f"--machine.compare-every {self.compare_every}: must be at least 1")
+        if not (self.timeout_seconds > 0 and math.isfinite(self.timeout_seconds)):
+            raise MocoError(f"--machine.timeout-seconds {self.timeout_seconds}: must be positive")
         if not self.checkpoint_seconds > 0:
             raise MocoError(f"--machine.checkpoint-seconds {self.checkpoint_seconds}: must be positive")
         if self.cache_gib <= 0:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from moco import distributed
 from moco.encoder import Encoder, build_encoder
 from moco.ops import draw
-from moco.ops.crop import beside
 from moco.ops.momentum import momentum_update_
 from moco.recipe import EndToEnd, Momentum, Recipe, Stored
 
@@ -57,8 +57,8 @@ class Contrastive(nn.Module):
         """Encode the images in a drawn order, so that BatchNorm groups differ from the queries' (v1, section 3.3)."""
         if not (shuffle and self.grouped):
             return encoder(x)  # type: ignore[no-any-return]
-        order = draw.permutation(len(x), self.seed, draw.stream("shuffle"), step, half)
-        return encoder(x[beside(x, order)])[beside(x, np.argsort(order))]  # type: ignore[no-any-return]
+        order = draw.permutation(len(x) * distributed.count(), self.seed, draw.stream("shuffle"), step, half)
+        return distributed.permute(encoder(distributed.permute(x, order)), np.argsort(order))
 
     def momentum_update(self) -> None:
         """Equation 2 over all parameters, head included; BatchNorm statistics are the key encoder's own."""

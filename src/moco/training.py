@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from moco import distributed
 from moco.data.loader import Batch, Plan
 from moco.device import Placement, seeded
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
@@ -15,6 +16,7 @@ from moco.model import Contrastive
 from moco.ops import draw
 from moco.ops.crop import beside
 from moco.ops.info_nce import Loss, info_nce
+from moco.ops.sync_batch_norm import norms_over_processes
 from moco.optim import build_optimizer, learning_rate, set_learning_rate_
 from moco.recipe import Recipe, Stored
 from moco.views import Views
@@ -53,6 +55,15 @@ class Training:
         self.dictionary.load_state_dict(state["dictionary"])
         self.optimizer.load_state_dict(state["optimizer"])
 
+    def refuse_difference(self) -> None:
+        """Raise MocoError, with the process's number, where a process no longer holds what the others hold."""
+        if distributed.count() > 1:
+            optimizer = [v for s in self.optimizer.state.values() for v in s.values() if isinstance(v, Tensor)]
+            parts = {"the encoders": self.model.state_dict().values(), "the optimizer": optimizer}
+            parts["the dictionary"] = self.dictionary.state_dict().values()
+            sums = {name: distributed.checksum(tensors) for name, tensors in parts.items()}
+            distributed.refuse_difference({"the step": self.step, **sums})
+
     @property
     def lr(self) -> float:
         """The learning rate of the coming step."""
@@ -72,10 +83,12 @@ class Training:
 def build_training(recipe: Recipe, images: int, placement: Placement) -> Training:
     """A training at step 0, for a data set of so many images: all weights and keys are functions of the recipe's seed.
 
-    Raises MocoError where the backbone is unknown, or the queue is as large as the data.
+    Raises MocoError where the backbone is unknown, the queue is as large as the data, or the batch or its BatchNorm
+    groups do not fit the number of processes.
     """
     with seeded(recipe.seed, torch.device("cpu")):
         model = Contrastive(recipe)
+    norms_over_processes(model, recipe.batch, recipe.encoder.norm_group)
     dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1))
     placement.put(model)
     dictionary.to(placement.device)
@@ -101,7 +114,7 @@ def train_step(t: Training, batch: Batch) -> Loss:
     x_q, x_k = _views(t, batch)
     index = beside(x_q, batch.index)
     layers = int(draw.counter(recipe.seed, draw.stream("layers"), t.step) >> 1)  # dropout and its kin
-    with t.placement.autocast(), seeded(layers, t.placement.device):
+    with t.placement.autocast(), seeded(layers + distributed.number(), t.placement.device):
         pairs = list(t.model.pairs(x_q, x_k, t.step))  # (q, k); both ways round if symmetric
     halves = [info_nce(q, t.dictionary.look_up(q, k, index, t.step), recipe.loss.temperature) for q, k in pairs]
     mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
@@ -110,14 +123,25 @@ def train_step(t: Training, batch: Batch) -> Loss:
     set_learning_rate_(t.optimizer, t.lr)
     t.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    mean = Loss(*(value.detach().clone() for value in mean))
+    distributed.average_([*_gradients(t.optimizer), *_running(t.model), *mean])
     t.optimizer.step()
 
     t.model.momentum_update()  # equation 2
     for q, k in reversed(pairs):  # enqueue last: no key is ever its own negative; of two halves, x_q's keys first
         t.dictionary.update(q, k, index)
     t.step += 1
-    t.first_bad = torch.where(torch.isfinite(mean.loss.detach()), t.first_bad, t.first_bad.clamp_max(t.step))
-    return Loss(mean.loss.detach(), *mean[1:])
+    t.first_bad = torch.where(torch.isfinite(mean.loss), t.first_bad, t.first_bad.clamp_max(t.step))
+    return mean
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def _running(model: nn.Module) -> list[Tensor]:
+    """Running statistics of BatchNorm: linear in the groups' statistics, so their mean over processes is exact."""
+    return [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
 
 
 def _views(t: Training, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from moco.errors import MocoError
+from moco.errors import MocoError, ToldElsewhere
 from moco.recipe import RECIPES
 from moco.version import VERSION
 
@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"there is no command {arguments[0]!r}; the commands are {', '.join(COMMANDS)}", 2)
     try:
         import_module(f"moco.cli.{arguments[0]}").run(arguments[1:])
+    except ToldElsewhere:
+        sys.exit(1)
     except MocoError as error:
         _fail(str(error), 1)
     except KeyboardInterrupt:

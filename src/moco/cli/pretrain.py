@@ -38,6 +38,7 @@ def run(arguments: list[str]) -> None:
     changes = named_changes(start, asked.recipe, arguments)
     from moco.commands.pretrain import pretrain  # the libraries behind it take seconds to import
     from moco.display import Terminal
+    from moco.distributed import main_process
     from moco.loop import Stopped
 
     tell = Terminal(outlives=f"the run goes on; {asked.out / 'log.jsonl'} tells how")
@@ -54,10 +55,11 @@ def run(arguments: list[str]) -> None:
         )
     except Stopped as stop:
         tell.close()
-        tell.note(
-            f"stopped and saved at step {stop.step:,}; the same command goes on from there, "
-            f"and moco report {asked.out} draws what there is"
-        )
+        if main_process():
+            tell.note(
+                f"stopped and saved at step {stop.step:,}; the same command goes on from there, "
+                f"and moco report {asked.out} draws what there is"
+            )
         sys.exit(128 + stop.signum)
     finally:
         tell.close()

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from moco import distributed
 from moco.backbones import refuse_unknown
 from moco.commands.choose import choose_recipe, named_recipe
 from moco.commands.report import report
@@ -19,7 +20,7 @@ from moco.data.shard_names import is_url, names_shards
 from moco.data.shard_store import Store
 from moco.data.source import Source, fingerprint
 from moco.data.survey import Survey, survey
-from moco.device import Placement, find_device, place
+from moco.device import Placement, find_device, place_all
 from moco.dictionary import refuse_a_queue_larger_than_the_data
 from moco.errors import MocoError
 from moco.labelfree import LabelFree
@@ -28,7 +29,7 @@ from moco.machine import Machine
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, named_views
 from moco.recipe.auto import FEWEST_IMAGES
-from moco.run.directory import DataRecord, RunDirectory, refuse_unusable, start_run
+from moco.run.directory import DataRecord, RunDirectory, claim_run, refuse_unusable
 from moco.training import build_training
 from moco.views import Views
 
@@ -52,31 +53,34 @@ def pretrain(
     names labelled images on which kNN is measured now and then. `until` stops after so many epochs of the recipe,
     saved and without a report; a later call goes on. Raises MocoError, and Stopped at Ctrl-C.
     """
-    machine, tell, out = machine or Machine(), tell or Silent(), Path(out)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise MocoError("more than one process is not supported yet; start moco without torchrun")
-    refuse_unusable(out)  # what is quickly said comes before what takes time
-    find_device(machine.device)
-    recipe = named_recipe(recipe) if isinstance(recipe, str) and recipe != "auto" else recipe
-    if views is not None:
-        named_views(views)
-    source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
-    facts = survey(source)
-    tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
-    chosen = choose_recipe(recipe, source, facts, views, changes or {}, tell)
-    _refuse_too_few(chosen, source)
-    refuse_unknown(chosen.encoder.backbone)
-    watched = open_watched(watch) if watch is not None else None
-    here = Path(data).exists() or (names_shards(str(data)) and not is_url(str(data)))
-    where = str(Path(data).expanduser().resolve()) if here else str(data)
-    record = DataRecord(where, len(source), fingerprint(source))
-    run = start_run(out, chosen, machine, record)
-    try:
-        _pretrain(run, chosen, source, facts, watched, machine, tell, until)
-        if until is None:
-            tell.note(f"{report(out)} shows the run; moco.load({str(out)!r}) gives the encoder")
-    finally:
-        run.unlock()
+    machine, out = machine or Machine(), Path(out)
+    with distributed.processes(machine.device, machine.timeout_seconds):
+        tell = tell if tell is not None and distributed.main_process() else Silent()
+        distributed.on_main(lambda: refuse_unusable(out))  # what is quickly said comes before what takes time
+        find_device(machine.device)
+        recipe = named_recipe(recipe) if isinstance(recipe, str) and recipe != "auto" else recipe
+        if views is not None:
+            named_views(views)
+        source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
+        facts = distributed.on_main(lambda: survey(source))
+        tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
+        chosen = distributed.on_main(lambda: choose_recipe(recipe, source, facts, views, changes or {}, tell))
+        _refuse_too_few(chosen, source)
+        refuse_unknown(chosen.encoder.backbone)
+        watched = open_watched(watch) if watch is not None else None
+        here = Path(data).exists() or (names_shards(str(data)) and not is_url(str(data)))
+        where = str(Path(data).expanduser().resolve()) if here else str(data)
+        record = DataRecord(where, len(source), fingerprint(source))
+        distributed.refuse_difference({"the images it sees": record.fingerprint})
+        run = RunDirectory(out)
+        distributed.on_main(lambda: claim_run(run, chosen, machine, record))
+        try:
+            _pretrain(run, chosen, source, facts, watched, machine, tell, until)
+            if until is None:
+                page = distributed.on_main(lambda: report(out))
+                tell.note(f"{page} shows the run; moco.load({str(out)!r}) gives the encoder")
+        finally:
+            run.unlock()
     return out
 
 
@@ -90,13 +94,12 @@ def _pretrain(
     tell: Teller,
     until: int | None,
 ) -> None:
-    resumed = run.checkpoint.exists()
-    saved = run.read("machine.json") if resumed else {}
+    saved = distributed.on_main(lambda: run.read("machine.json") if run.checkpoint.exists() else {})
     placement = _place(machine, saved)
     tell.note(placement.reason)
     training = build_training(recipe, len(source), placement)
-    plan = Plan.of(recipe, source)
-    if resume(training, run):
+    plan = Plan.of(recipe, source, distributed.number(), distributed.count())
+    if resume(training, run, tell):
         if training.step >= plan.steps:
             tell.note(f"{run.path} is finished ({training.step:,} steps); nothing is left to do")
             return
@@ -108,7 +111,7 @@ def _pretrain(
         memory, unreadable = load_memory(source, machine.decoders, tell.reading("reading images", len(source)))
         skipped.add(unreadable)
     loader: Loader = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, machine.decoders)
-    _write_down(run, machine, placement, "memory" if memory else "workers")
+    distributed.on_main(lambda: _write_down(run, machine, placement, "memory" if memory else "workers"))
     if len(skipped):
         tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
     preprocess = Preprocess(recipe.image_size, recipe.normalize)
@@ -124,7 +127,7 @@ def _place(machine: Machine, saved: dict[str, Any]) -> Placement:
         machine = dataclasses.replace(machine, precision=saved["precision"])
     if machine.threads is None and isinstance(saved.get("threads"), int):
         machine = dataclasses.replace(machine, threads=saved["threads"])
-    placement = place(machine)
+    placement = place_all(machine)
     if machine != asked and "placement" in saved:
         placement = dataclasses.replace(placement, reason=saved["placement"])
     return placement

@@ -52,12 +52,15 @@ class Plan:
     """Steps of the whole run, where it is not counted in epochs."""
     sharded: Sharded | None = None
     """Images whose order follows their shards."""
+    process: int = 0
+    processes: int = 1
+    """Each of several processes takes its contiguous share of every batch; which images those are changes nothing."""
 
     @classmethod
-    def of(cls, recipe: Recipe, source: Source) -> Plan:
-        """The plan of a recipe for these images."""
+    def of(cls, recipe: Recipe, source: Source, process: int = 0, processes: int = 1) -> Plan:
+        """The plan of a recipe for these images, as one of several processes follows it."""
         sharded = source if isinstance(source, Sharded) and not source.any_order else None
-        return cls(len(source), recipe.batch, recipe.epochs, recipe.seed, recipe.steps, sharded)
+        return cls(len(source), recipe.batch, recipe.epochs, recipe.seed, recipe.steps, sharded, process, processes)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -89,9 +92,10 @@ class Plan:
         return step // self.steps_per_epoch
 
     def index(self, step: int) -> NDArray[np.int64]:
-        """The images of a step, by position in the source."""
-        first = step % self.steps_per_epoch * self.batch
-        positions = np.arange(first, first + self.batch)
+        """The images of a step that are this process's, by position in the source."""
+        share = self.batch // self.processes
+        first = step % self.steps_per_epoch * self.batch + self.process * share
+        positions = np.arange(first, first + share)
         if self.sharded is not None:
             return self.sharded.order(self.seed, self.epoch(step), positions, self.batch)
         return order(self.images, self.seed, self.epoch(step), positions)

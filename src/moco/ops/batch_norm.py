@@ -26,6 +26,7 @@ class GroupBatchNorm(nn.Module):
     does not divide into groups.
     """
 
+    affine = track_running_stats = True
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor

@@ -58,6 +58,22 @@ def copy_atomically(path: Path, to: Path) -> None:
         write_atomically(to, lambda copy: shutil.copyfileobj(file, copy, 1 << 20))
 
 
+def keep_as(path: Path, kept: Path) -> None:
+    """Let `kept` also be the file `path`, where there is one: a second name, or a copy where the disk has no links."""
+    if not path.exists():
+        return
+    temporary = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
+    with trouble_is_told(kept):
+        try:
+            try:
+                os.link(path, temporary)
+            except OSError:
+                shutil.copyfile(path, temporary)
+            os.replace(temporary, kept)  # noqa: PTH105
+        finally:
+            temporary.unlink(missing_ok=True)  # where both are one file already, replacing leaves it
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a text file, atomically."""
     write_atomically(path, lambda file: file.write(text.encode()))

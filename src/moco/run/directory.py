@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -48,6 +49,11 @@ class RunDirectory:
     def checkpoint(self) -> Path:
         """Everything needed to go on."""
         return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def checkpoint_before(self) -> Path:
+        """The checkpoint before: what a run goes on from where the last is damaged."""
+        return self.path / "checkpoints" / "before.pt"
 
     @property
     def encoder(self) -> Path:
@@ -114,6 +120,13 @@ class RunDirectory:
                 f"{self.path} is in use by another process; wait for it, or give this run another --out"
             ) from None
         self._lock = file
+        here = weakref.ref(self)
+
+        def in_a_child() -> None:  # which would hold the lock when this process is killed
+            if (run := here()) is not None:
+                run.unlock()
+
+        os.register_at_fork(after_in_child=in_a_child)
 
     def unlock(self) -> None:
         """Let others write."""
@@ -151,11 +164,18 @@ def refuse_unusable(path: Path) -> None:
 
 
 def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) -> RunDirectory:
+    """The run directory at `path`, claimed as below."""
+    run = RunDirectory(path)
+    claim_run(run, recipe, machine, data)
+    return run
+
+
+def claim_run(run: RunDirectory, recipe: Recipe, machine: Machine, data: DataRecord) -> None:
     """Make the run directory, or open the one that is there if it is of the same recipe and data; lock it.
 
     Raises MocoError where the folder belongs to something else, another recipe, other data or another process.
     """
-    run = RunDirectory(path)
+    path = run.path
     refuse_unusable(path)
     try:
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -169,7 +189,6 @@ def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) ->
     except BaseException:
         run.unlock()
         raise
-    return run
 
 
 def _claim(run: RunDirectory, recipe: Recipe, machine: Machine, data: DataRecord) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from moco.errors import MocoError
 from moco.recipe import Bank, Batch, Cosine, EndToEnd, InfoNCE, Momentum, Queue, Recipe, Steps, Stored, View
 from moco.recipe.parts import SGD
 from moco.recipe.views import V1, V2
@@ -56,7 +57,7 @@ def momentum(fit: Fit, images: int) -> Study:
     base = fit({})
     paper = {0.0: FAILS, 0.9: 55.2, 0.99: 57.8, 0.999: 59.0, 0.9999: 58.9}
     cells = tuple(Cell(f"m {m:g}", {"keys.m": m}, f"{m:g}", "MoCo", {"knn": v}) for m, v in paper.items())
-    steps = images // base.batch * base.epochs
+    steps = images // base.batch * _epochs(base)
     short = [f"{m:g}" for m in paper if 1 / (1 - m) > steps]
     scaled = f"runs have {steps:,} steps (the paper: about a million)"
     if short:
@@ -89,7 +90,7 @@ def v2_ladder(fit: Fit, images: int) -> Study:
     """Table 1 of v2: what each of its changes adds to v1."""
     base = fit({})
     plain, strong = _views(base)
-    steps = Steps(at=(max(1, round(0.6 * base.epochs)), max(1, round(0.8 * base.epochs))))
+    steps = Steps(at=(max(1, round(0.6 * _epochs(base))), max(1, round(0.8 * _epochs(base)))))
 
     def rung(label: str, paper: float, layers: int, view: View, cosine: bool = False, longer: int = 1) -> Cell:
         changes = {
@@ -98,7 +99,7 @@ def v2_ladder(fit: Fit, images: int) -> Study:
             "query_view": view,
             "key_view": None,
             "schedule": Cosine() if cosine else steps,
-            "epochs": base.epochs * longer,
+            "epochs": _epochs(base) * longer,
         }
         return Cell(label, changes, label, "", {"knn": paper})
 
@@ -111,8 +112,8 @@ def v2_ladder(fit: Fit, images: int) -> Study:
         rung("MLP aug+ cos 4x epochs", 71.1, 2, strong, True, 4),
     )
     scaled = (
-        f"{base.epochs} epochs stand for the paper's 200, and {4 * base.epochs} for its 800; temperature 0.07 with a "
-        "linear head and 0.2 with an MLP, steps at 60 % and 80 %; aug+ adds blur (and, to photos, v2's jitter)"
+        f"{_epochs(base)} epochs stand for the paper's 200, and {4 * _epochs(base)} for its 800; temperature 0.07 with "
+        "a linear head and 0.2 with an MLP, steps at 60 % and 80 %; aug+ adds blur (and, to photos, v2's jitter)"
     )
     source = "MoCo v2, table 1: linear top-1 on ImageNet, %"
     return Study("v2-ladder", "From v1 to v2, change by change", cells, "change", source, scaled=scaled)
@@ -242,3 +243,9 @@ STUDIES: dict[str, Make] = {
     "dictionary": dictionary,
 }
 """Studies by name."""
+
+
+def _epochs(recipe: Recipe) -> int:
+    if recipe.epochs is None:
+        raise MocoError("a study counts in epochs, and this recipe in steps; give --epochs")
+    return recipe.epochs

@@ -1,0 +1,91 @@
+"""One, two and four processes are the same experiment."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from moco import distributed
+from moco.errors import MocoError
+from moco.ops.sync_batch_norm import norms_over_processes
+
+MANY = Path(__file__).parent / "many"
+CASES = ["v1", "v2", "v2, groups of two processes", "v2, one group", "cifar", "memory-bank", "end-to-end", "simclr"]
+TWICE = ["v1", "v2", "memory-bank", "simclr"]
+
+
+def torchrun(processes, *arguments):
+    return run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes, *arguments]
+    )
+
+
+def run(command):
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Twenty steps of each case by each number of processes, and what they printed."""
+    folder = tmp_path_factory.mktemp("many")
+    found, printed = {}, {}
+    for processes in (1, 2, 4):
+        script = [MANY / "twenty_steps.py", folder / f"{processes}.pt"]
+        done = torchrun(processes, *script) if processes > 1 else run([sys.executable, *script])
+        assert done.returncode == 0, done.stderr[-3000:]
+        found[processes] = torch.load(folder / f"{processes}.pt", weights_only=True)
+        printed[processes] = done.stdout
+    return found, printed
+
+
+@pytest.mark.parametrize(("case", "processes"), [(c, 2) for c in TWICE] + [(c, 4) for c in CASES])
+def test_the_number_of_processes_changes_nothing_but_rounding(runs, case, processes):
+    one, many = runs[0][1][case], runs[0][processes][case]
+    assert torch.equal(one["order"], many["order"])
+    assert torch.allclose(one["views"], many["views"], atol=1e-6)
+    assert one["losses"].isfinite().all()
+    assert torch.allclose(one["losses"], many["losses"], atol=3e-5)
+    for part in ("model", "dictionary"):
+        assert one[part].keys() == many[part].keys()
+        for name, value in one[part].items():
+            a, b = value.double(), many[part][name].double()
+            assert (a - b).norm() <= 1e-4 * a.norm(), name
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_a_process_whose_queue_differs_in_one_bit_is_named(runs, processes):
+    printed = runs[1][processes]
+    assert f"of {processes} differs from the rest in the dictionary" in printed
+
+
+def test_on_one_process_everything_is_the_identity():
+    x, order = torch.randn(6, 3), np.array([3, 1, 0, 5, 4, 2])
+    assert distributed.gather(x) is x
+    assert distributed.gather_with_gradient(x) is x
+    assert torch.equal(distributed.permute(x, order), x[torch.from_numpy(order)])
+    assert distributed.largest([3, -1]) == [3, -1]
+    assert distributed.on_main(lambda: "done") == "done"
+    assert distributed.main_process()
+
+
+def test_a_checksum_sees_a_bit_and_the_order():
+    a, b = torch.randn(50), torch.randn(50)
+    assert distributed.checksum([a, b]) == distributed.checksum([a.clone(), b.clone()])
+    assert distributed.checksum([a, b]) != distributed.checksum([b, a])
+    changed = a.clone()
+    changed.view(torch.int32)[7] ^= 1
+    assert distributed.checksum([a]) != distributed.checksum([changed])
+    assert distributed.checksum([a]) != distributed.checksum([a.flip(0)])
+
+
+@pytest.mark.parametrize(
+    ("processes", "batch", "group", "words"),
+    [(3, 16, 4, "does not divide among 3 processes"), (2, 24, 8, "one must divide the other")],
+)
+def test_a_batch_or_a_group_that_fits_no_way_is_refused_with_what_to_do(monkeypatch, processes, batch, group, words):
+    monkeypatch.setattr("moco.ops.sync_batch_norm.count", lambda: processes)
+    with pytest.raises(MocoError, match=words):
+        norms_over_processes(torch.nn.Sequential(), batch, group)
