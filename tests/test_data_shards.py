@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from moco.data.loader import Plan, WorkerLoader, read_or_next
@@ -82,10 +83,16 @@ def stop(server):
     server.server_close()
 
 
-def cut(image, epoch, index):
-    import torch
+class Whole:
+    """The whole image as its only crop."""
 
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+    size = 16
+
+    def geometry(self, sizes, index, epoch):
+        return (None,)
+
+    def cut_into(self, out, image, where, row):
+        out[0] = torch.from_numpy(image.pixels()[0].transpose(2, 0, 1).copy())
 
 
 def plan_of(source, batch=8, epochs=2):
@@ -94,7 +101,7 @@ def plan_of(source, batch=8, epochs=2):
 
 def contents(source, start=0, workers=0):
     """What the steps contain: (index, pixels), step by step."""
-    batches = WorkerLoader(source, cut, workers).batches(plan_of(source), start)
+    batches = WorkerLoader(source, Whole(), workers).batches(plan_of(source), start)
     return [(b.index.tolist(), b.pixels.numpy().tobytes(), b.skipped) for b in batches]
 
 

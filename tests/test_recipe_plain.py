@@ -61,7 +61,6 @@ def test_whole_numbers_are_taken_for_real_ones():
         (lambda d: d.update(epochs="ten"), ["recipe.epochs", "'ten'", "int"]),
         (lambda d: d.update(epochs=10.5), ["recipe.epochs", "10.5", "int"]),
         (lambda d: d.update(epochs=True), ["recipe.epochs", "True"]),
-        (lambda d: d.update(epochs=None), ["recipe.epochs", "None"]),
         (lambda d: d["loss"].update(temperature="warm"), ["recipe.loss.temperature", "'warm'", "float"]),
         (lambda d: d["loss"].update(symmetric=1), ["recipe.loss.symmetric", "1", "bool"]),
         (lambda d: d["encoder"].update(stem="tiny"), ["recipe.encoder.stem", "'tiny'", "small"]),
