@@ -1,6 +1,7 @@
 """The loop: what is written when, and how a run refuses, stops and goes on."""
 
 import errno
+import io
 import json
 import os
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from moco.commands.pretrain import pretrain
+from moco.commands.tell import Silent
 from moco.errors import MocoError
 from moco.loop import SkipBudget
 from moco.machine import Machine
@@ -51,7 +53,12 @@ def finished(digits, tmp_path_factory):
 def test_a_run_leaves_what_the_architecture_names(finished):
     for name in ("recipe.json", "machine.json", "environment.json", "data.json", "log.jsonl", "encoder.pt"):
         assert (finished / name).is_file()
-    assert {p.name for p in (finished / "checkpoints").iterdir()} == {"last.pt", "epoch-0001.pt", "epoch-0002.pt"}
+    assert {p.name for p in (finished / "checkpoints").iterdir()} == {
+        "last.pt",
+        "before.pt",
+        "epoch-0001.pt",
+        "epoch-0002.pt",
+    }
     assert any((finished / "tensorboard").iterdir())
     assert not list(finished.rglob("*.tmp"))
 
@@ -159,10 +166,36 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_and_a_sentence(digits_file,
     assert all(torch.equal(a["model"][k], b["model"][k]) for k in a["model"])
 
 
-def test_a_damaged_checkpoint_is_a_sentence(digits_file, tmp_path):
+class Notes(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize("damage", ["cut", "one bit"])
+def test_from_a_damaged_checkpoint_a_run_goes_back_to_the_one_before_says_so_and_ends_the_same(
+    digits_file, tmp_path, damage
+):
+    pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
+    path = tmp_path / "run" / "checkpoints" / "last.pt"
+    whole = path.read_bytes()
+    content = bytearray(whole)
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content if damage == "one bit" else whole[: len(whole) // 2])
+    notes = Notes()
+    pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU, tell=notes)
+    assert [n for n in notes.notes if "last.pt is damaged" in n and "before.pt, the checkpoint of step 15" in n]
+    again, saved = (torch.load(p, weights_only=True) for p in (path, io.BytesIO(whole)))
+    assert all(torch.equal(again["model"][k], saved["model"][k]) for k in saved["model"])
+
+
+def test_where_no_checkpoint_is_whole_it_is_a_sentence(digits_file, tmp_path):
     pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
     path = tmp_path / "run" / "checkpoints" / "last.pt"
     path.write_bytes(path.read_bytes()[:1000])
+    path.with_name("before.pt").unlink()
     with pytest.raises(MocoError, match=r"last\.pt is damaged .*name another --out"):
         pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
     (path.parent / "epoch-0001.pt").write_bytes(b"x")

@@ -1,0 +1,129 @@
+"""Processes that are killed, stopped or hang under torchrun, for real."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+FLAGS = [
+    "--encoder.backbone", "resnet10w8", "--encoder.stem", "small", "--image-size", "16", "--batch", "16",
+    "--encoder.dim", "16", "--encoder.norm-group", "4", "--dictionary.size", "40", "--machine.device", "cpu",
+    "--machine.precision", "fp32", "--machine.threads", "1", "--machine.workers", "1", "--machine.log-every", "1",
+]  # fmt: skip
+
+
+def start(processes, data, out, *flags, restarts=0):
+    """moco pretrain under torchrun, in a process group of its own."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts", str(restarts)]
+    command += ["--nproc-per-node", str(processes), "-m", "moco", "pretrain", "v2", "--data", data, "--out", out]
+    with Path(f"{out}.txt").open("w") as log:
+        return subprocess.Popen([*map(str, command), *FLAGS, *flags], stdout=log, stderr=log, start_new_session=True)
+
+
+def workers(launcher):
+    """The process ids of the workers of a launcher, by their number."""
+    found = {}
+    for pid in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        ranks = [int(v.removeprefix(b"RANK=")) for v in environment if v.startswith(b"RANK=")]
+        found |= {rank: int(pid) for rank in ranks}
+    return found
+
+
+def wait_for_step(launcher, out, step, seconds=120):
+    log, until = out / "log.jsonl", time.monotonic() + seconds
+    while time.monotonic() < until:
+        if log.exists() and log.read_text().count('"loss"') >= step:
+            return
+        assert launcher.poll() is None, told(out)
+        time.sleep(0.01)
+    pytest.fail(f"no step {step} in {seconds} s: {told(out)}")
+
+
+def told(out):
+    return Path(f"{out}.txt").read_text()
+
+
+def state(out):
+    return torch.load(out / "checkpoints" / "last.pt", weights_only=True)
+
+
+def steps(out):
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [(row["step"], row["loss"]) for row in rows if "loss" in row]
+
+
+@pytest.fixture(scope="module")
+def data(digits, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "digits.npy"
+    np.save(path, digits[0][:480])
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    """A run of four processes that nobody disturbed: one epoch of thirty steps."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert start(4, data, out, "--epochs", "1").wait(200) == 0, told(out)
+    return out
+
+
+def test_kill_9_of_one_of_four_in_mid_step_brings_the_job_back_by_itself_to_a_bit_equal_end(
+    data, undisturbed, tmp_path
+):
+    out = tmp_path / "run"
+    job = start(4, data, out, "--epochs", "1", "--machine.checkpoint-seconds", "0.2", restarts=2)
+    wait_for_step(job, out, 7)
+    os.kill(workers(job)[2], signal.SIGKILL)
+    assert job.wait(200) == 0, told(out)
+    assert re.search(r"going on from step \d+ of 30", told(out))
+    assert steps(out) == steps(undisturbed)
+    a, b = state(out), state(undisturbed)
+    for part in ("model", "dictionary"):
+        assert all(torch.equal(a[part][name], b[part][name]) for name in b[part])
+
+
+def test_sigterm_saves_ends_with_143_and_one_process_goes_on_in_mid_epoch(data, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    job = start(2, data, out, "--epochs", "1")
+    wait_for_step(job, out, 5)
+    for pid in workers(job).values():  # as a scheduler does it: to every process
+        os.kill(pid, signal.SIGTERM)
+    job.wait(100)
+    assert set(re.findall(r"exitcode\s*: (\d+)", told(out))) == {"143"}
+    assert told(out).count("stopped and saved at step") == 1
+    step = state(out)["step"]
+    assert 5 <= step < 30
+    command = [sys.executable, "-m", "moco", "pretrain", "v2", "--data", data, "--out", out, "--epochs", "1", *FLAGS]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"going on from step {step} of 30" in done.stdout
+    ours, theirs = steps(out), steps(undisturbed)
+    assert [s for s, _ in ours] == [s for s, _ in theirs]
+    near = step + 2  # with ReLU, rounding grows later on
+    assert np.allclose([loss for _, loss in ours[:near]], [loss for _, loss in theirs[:near]], atol=1e-2)
+
+
+def test_a_hung_process_is_noticed_and_named(data, tmp_path):
+    out = tmp_path / "run"
+    job = start(2, data, out, "--epochs", "20", "--machine.timeout-seconds", "5")
+    wait_for_step(job, out, 5)
+    hung = workers(job)[1]
+    os.kill(hung, signal.SIGSTOP)
+    since = time.monotonic()
+    try:
+        while "process 1 of 2 did not answer" not in told(out):
+            assert time.monotonic() - since < 40, told(out)
+            time.sleep(0.1)
+    finally:
+        os.kill(hung, signal.SIGCONT)  # so that the launcher need not wait for it to die
+        job.wait(100)
+    assert job.returncode != 0
