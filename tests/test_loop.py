@@ -56,7 +56,6 @@ def test_a_run_leaves_what_the_architecture_names(finished):
     assert {p.name for p in (finished / "checkpoints").iterdir()} == {
         "last.pt",
         "before.pt",
-        "before.pt",
         "epoch-0001.pt",
         "epoch-0002.pt",
     }
