@@ -19,7 +19,7 @@ LAYERS = [
     ["model"],
     ["run"],
     ["embed", "training"],
-    ["loop", "health", "labelfree", "evaluate", "report", "study"],
+    ["loop", "health", "labelfree", "evaluate", "report", "study", "tune"],
     ["commands", "display"],
     ["cli"],
     ["__main__", "__init__"],

@@ -169,7 +169,7 @@ class Terminal:
         """A table of words; all columns but the first to the right."""
         table = Table(title=title or None, title_justify="left", title_style="")
         for number, name in enumerate(head):
-            table.add_column(Text(name), justify="right" if number else "left")
+            table.add_column(Text(name), justify="right" if number else "left", overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
         self.console.print(table)

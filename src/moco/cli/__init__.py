@@ -17,6 +17,7 @@ COMMANDS = {
     "pretrain": ("[RECIPE] --data IMAGES --out RUN", "train an encoder; the same command again goes on"),
     "evaluate": ("RUN --data LABELLED", "judge it on labelled images, beside its untrained self"),
     "study": ("[NAME] --data IMAGES", "an ablation of the papers on your images, beside their values"),
+    "tune": ("--data IMAGES --out FOLDER", "search a recipe's fields; writes best.json for pretrain"),
     "report": ("RUN", "write RUN/report.html again"),
     "check": ("--data IMAGES", "read every image once: sizes, duplicates, broken files"),
     "pack": ("--data IMAGES --out DIR", "copy images into shards, small enough to read fast"),

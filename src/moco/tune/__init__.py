@@ -1,0 +1,1 @@
+"""Searching a recipe's fields: what is searched, in which range."""
