@@ -209,6 +209,8 @@ class _Work:
 
     def _climb(self, trial: Any, recipe: Recipe, run: Path) -> None:
         """From rung to rung; the run goes on where it stopped."""
+        if recipe.epochs is None:
+            raise MocoError("a search counts in epochs, and this recipe in steps; give --epochs")
         found = 0.0
         for rung, epochs in enumerate(rungs(recipe.epochs, FACTOR)):
             whole = epochs == recipe.epochs
