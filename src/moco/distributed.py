@@ -8,6 +8,7 @@ processes, in the same order.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import time
 from collections import Counter
@@ -21,6 +22,8 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from moco.errors import MocoError, ToldElsewhere
 
@@ -54,11 +57,50 @@ def processes(device: str, timeout_seconds: float) -> Iterator[None]:
             )
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
+    timeout = timedelta(seconds=timeout_seconds)
+    store, rank, size = next(rendezvous("env://", timeout=timeout))
+    own = _store_of_this_life(store, rank, size, timeout_seconds)
+    dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=timeout)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _store_of_this_life(store: Store, rank: int, size: int, timeout_seconds: float) -> Store:
+    """A part of torchrun's store that no earlier life of the job has written to.
+
+    torchrun keeps its store over restarts, with the addresses of dead processes in it, and its count of restarts
+    differs between machines. So process 0 makes up a word for this life, and gives it to each process that says hello
+    with a word of its own: an old hello or an old answer then fits nobody.
+    """
+    hello, until = secrets.token_hex(8), time.monotonic() + timeout_seconds
+    if rank == 0:
+        answered: dict[int, bytes] = {}
+        while store.add(f"moco/{hello}/ready", 0) < size - 1:
+            for other in range(1, size):
+                if store.check([f"moco/hello/{other}"]):
+                    said = store.get(f"moco/hello/{other}")
+                    if answered.get(other) != said:
+                        store.set(f"moco/welcome/{other}", said.decode() + hello)
+                        answered[other] = said
+            _pause(until)
+        return PrefixStore(hello, store)
+    store.set(f"moco/hello/{rank}", hello)
+    while True:
+        if store.check([f"moco/welcome/{rank}"]):
+            answer = store.get(f"moco/welcome/{rank}").decode()
+            if answer.startswith(hello):
+                word = answer.removeprefix(hello)
+                store.add(f"moco/{word}/ready", 1)
+                return PrefixStore(word, store)
+        _pause(until)
+
+
+def _pause(until: float) -> None:
+    if time.monotonic() > until:
+        raise MocoError("not all processes came together within --machine.timeout-seconds; did all machines start?")
+    time.sleep(0.02)
 
 
 def count() -> int:
@@ -305,8 +347,7 @@ def _culprits_are_named() -> Iterator[None]:
 
 def _roll_call() -> list[int]:
     """The processes that do not sign within a few seconds."""
-    life = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    names = [f"moco/roll-call/{life}/{i}" for i in range(count())]
+    names = [f"moco/roll-call/{i}" for i in range(count())]
     missing = [i for i in range(count()) if i != number()]
     try:
         store = dist.distributed_c10d._get_default_store()
