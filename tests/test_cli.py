@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from moco.cli import main
-from moco.cli.pretrain import _changes
+from moco.cli.pretrain import named_changes
 from moco.display import Terminal
 from moco.recipe import RECIPES, from_json, override, v2
 
@@ -84,7 +84,7 @@ def test_flags_become_changes_by_their_dotted_names():
     start = v2()
     asked = override(start, {"optim.lr": 0.5, "loss.symmetric": True})
     arguments = ["--optim.lr", "0.5", "--loss.symmetric", "--batch=256", "--out", "x"]
-    assert _changes(start, asked, arguments) == {"optim.lr": 0.5, "loss.symmetric": True, "batch": 256}
+    assert named_changes(start, asked, arguments) == {"optim.lr": 0.5, "loss.symmetric": True, "batch": 256}
 
 
 def test_a_run_stopped_by_ctrl_c_says_how_it_goes_on_and_what_draws_it_then_is_reported(

@@ -156,10 +156,19 @@ def test_batches_from_any_step_on_are_those_of_one_go(tmp_path, start):
     np.save(tmp_path / "x.npy", np.arange(10, dtype=np.uint8)[:, None, None] + np.zeros((10, 8, 8), dtype=np.uint8))
     source = Array(tmp_path / "x.npy")
 
-    def cut(image, epoch, index):
-        return torch.full((2, 3, 4, 4), int(image[0, 0, 0]), dtype=torch.uint8) + 100 * (epoch == 1)
+    class Corner:
+        """Two crops of the first pixel, and of the epoch."""
 
-    for loader in (MemoryLoader(load_memory(source, 1)[0]), WorkerLoader(source, cut, 0)):
+        size = 4
+
+        def geometry(self, sizes, index, epoch):
+            return [np.full(len(index), 100 * (epoch == 1))] * 2
+
+        def cut_into(self, out, image, where, row):
+            for crop, add in zip(out, where, strict=True):
+                crop.fill_(int(image.pixels()[0][0, 0, 0]) + int(add[row]))
+
+    for loader in (MemoryLoader(load_memory(source, 1)[0]), WorkerLoader(source, Corner(), 0)):
         whole, rest = list(loader.batches(PLAN, 0)), list(loader.batches(PLAN, start))
         assert len(whole) == 6
         assert [b.index.tolist() for b in rest] == [PLAN.index(s).tolist() for s in range(start, 6)]

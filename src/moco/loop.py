@@ -141,10 +141,6 @@ def _loop(
     recorder.restart_clock()
     for batch in recorder.timed(loader.batches(plan, t.step)):
         loss = train_step(t, batch)
-        late = int(time.monotonic() - saved_at > machine.checkpoint_seconds)
-        signum, unreadable, late = distributed.largest([asked[0] if asked else 0, len(batch.skipped), late])
-        if unreadable and skipped is not None:
-            skipped.add(distributed.merged(batch.skipped))
         if t.step % machine.compare_every == 0:
             t.refuse_difference()
         turn, into = divmod(t.step, plan.round)
@@ -154,6 +150,10 @@ def _loop(
         if round_done or done:
             due = list(watch) if done or turn == until or turn % watch_every == 0 else []
             recorder.measure([*([scores] if scores else []), *due])
+        late = int(time.monotonic() - saved_at > machine.checkpoint_seconds)
+        signum, unreadable, late = distributed.largest([asked[0] if asked else 0, len(batch.skipped), late])
+        if unreadable and skipped is not None:
+            skipped.add(distributed.merged(batch.skipped))
         if round_done or done or signum or late:
             save(t, run)
             if round_done and machine.keep_every and turn % machine.keep_every == 0:

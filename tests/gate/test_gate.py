@@ -30,7 +30,7 @@ COMMON = {
 MOMENTUM = {"encoder.norm_group": 32, "keys.m": 0.97, "dictionary.size": 512, "optim.lr": 0.03}
 OWN = {
     "v1": MOMENTUM,
-    "v2": MOMENTUM,
+    "v2": MOMENTUM | {"epochs": 9},  # its views and head take longer
     "cifar": MOMENTUM,
     "end-to-end": {"optim.lr": 0.03},
     "simclr": {"optim.lr": 0.3},

@@ -57,7 +57,9 @@ def main(out):
             recipe = small(case)
             training = build_training(recipe, len(memory), place_all(machine))
             smooth(training.model)
-            plan = Plan(len(memory), recipe.batch, 2, recipe.seed, distributed.number(), distributed.count())
+            plan = Plan(
+                len(memory), recipe.batch, 2, recipe.seed, process=distributed.number(), processes=distributed.count()
+            )
             losses, order, views = [], [], []
             for batch in MemoryLoader(memory).batches(plan, 0):
                 if training.step == STEPS:
