@@ -2,7 +2,7 @@
 
 A query shares the statistics of its BatchNorm group with its key, unless keys are shuffled; a BatchNorm at the end of
 the head shows them best. As in figure A.1, the contrast accuracy then runs ahead, and kNN does not follow: of two runs that
-differ by rounding alone it fell behind by 4.5 points in one (75.8 against 80.3 %) and stayed level in the other.
+that differ by rounding alone it fell behind by 4.5 points in one (75.8 against 80.3 %) and stayed level in the other.
 """
 
 import json
