@@ -1,8 +1,9 @@
 """The BatchNorm leak (v1, section 3.3, figure A.1) on real images: without shuffling the contrast is won too easily.
 
 A query shares the statistics of its BatchNorm group with its key, unless keys are shuffled; a BatchNorm at the end of
-the head shows them best. As in figure A.1, the contrast accuracy then runs ahead, and kNN does not follow: of two runs that
-that differ by rounding alone it fell behind by 4.5 points in one (75.8 against 80.3 %) and stayed level in the other.
+the head shows them best.
+As in figure A.1 the contrast accuracy then runs ahead, and kNN does not follow. Of two runs that differ by rounding
+alone, kNN fell behind by 4.5 points in one (75.8 against 80.3 %) and stayed level in the other.
 """
 
 import json
