@@ -19,7 +19,7 @@ LAYERS = [
     ["model"],
     ["run"],
     ["embed", "training"],
-    ["loop", "health", "labelfree", "evaluate", "report", "study", "tune"],
+    ["loop", "health", "labelfree", "evaluate", "report", "study", "tune", "search"],
     ["commands", "display"],
     ["cli"],
     ["__main__", "__init__"],

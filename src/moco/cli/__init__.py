@@ -18,6 +18,11 @@ COMMANDS = {
     "evaluate": ("RUN --data LABELLED", "judge it on labelled images, beside its untrained self"),
     "study": ("[NAME] --data IMAGES", "an ablation of the papers on your images, beside their values"),
     "tune": ("--data IMAGES --out FOLDER", "search a recipe's fields; writes best.json for pretrain"),
+    "embed": ("ENCODER --data IMAGES", "write features with paths and labels, .npz or .parquet"),
+    "neighbours": ("ENCODER --data IMAGES", "the most similar images of each"),
+    "duplicates": ("ENCODER --data IMAGES", "groups of images that are nearly the same"),
+    "outliers": ("ENCODER --data IMAGES", "images unlike all others, first"),
+    "cluster": ("ENCODER --data IMAGES", "groups of alike images, the most typical first"),
     "report": ("RUN", "write RUN/report.html again"),
     "check": ("--data IMAGES", "read every image once: sizes, duplicates, broken files"),
     "pack": ("--data IMAGES --out DIR", "copy images into shards, small enough to read fast"),
@@ -31,6 +36,7 @@ HELP = f"""moco {VERSION}: Momentum Contrast, an encoder from images without lab
 
 {_USAGE}
 
+ENCODER: a run, its encoder.pt, or features written by embed
 RECIPE: auto (the default), {", ".join(RECIPES)}, a .json file, or file.py:function
 IMAGES: a folder, .zip, .tar, shards (s3://x/{{000..012}}.tar), a .txt or .csv list, .npy, .npz, torchvision:NAME, demo
 "moco COMMAND --help" lists a command's flags. Start with: moco pretrain --data demo --out runs/demo

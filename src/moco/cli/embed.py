@@ -1,0 +1,34 @@
+"""`moco embed`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from moco.cli.parse import parse
+from moco.machine import Machine
+
+
+@dataclass
+class Embed:
+    """Write the features of images, with paths and labels."""
+
+    encoder: Annotated[Path, tyro.conf.Positional]
+    """A run, or an encoder file."""
+    data: str = tyro.MISSING
+    """Images, as for pretrain."""
+    out: Path = Path("features.npz")
+    """The file: .npz or .parquet."""
+    machine: Machine = field(default_factory=Machine)
+
+
+def run(arguments: list[str]) -> None:
+    """Embed, and write the file."""
+    asked = parse(Embed, "moco embed", arguments)
+    from moco.commands.embed import embed_images
+    from moco.display import Terminal
+
+    embed_images(asked.encoder, asked.data, asked.out, machine=asked.machine, tell=Terminal())
