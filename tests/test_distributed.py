@@ -56,6 +56,15 @@ def test_the_number_of_processes_changes_nothing_but_rounding(runs, case, proces
 
 
 @pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("images", ["memory", "crops"])
+def test_views_made_where_their_keys_are_encoded_equal_finished_views_that_are_sent(runs, images, processes):
+    made, sent = runs[0][processes]["shuffled"][images].unbind(1)
+    assert torch.allclose(made, sent, atol=1e-6)
+    assert torch.allclose(made, runs[0][1]["shuffled"][images][:, 0], atol=1e-6)
+    assert not torch.allclose(made, made.roll(1, 0), atol=0.1), "no two are alike"
+
+
+@pytest.mark.parametrize("processes", [2, 4])
 def test_a_process_whose_queue_differs_in_one_bit_is_named(runs, processes):
     printed = runs[1][processes]
     assert f"of {processes} differs from the rest in the dictionary" in printed

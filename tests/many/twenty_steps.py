@@ -1,19 +1,23 @@
 """Run by torchrun in tests/test_distributed.py: twenty steps of each recipe, and what came of them, from process 0."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import torch
 
 from moco import distributed
 from moco.data.array import Array
-from moco.data.loader import MemoryLoader, Plan
+from moco.data.loader import MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.device import place_all
 from moco.dictionary import KeyQueue
 from moco.machine import Machine
+from moco.ops import draw
 from moco.recipe import RECIPES, Batch, override
-from moco.training import build_training, train_step
+from moco.shuffle import Unmade, in_order, shuffled
+from moco.training import _view, build_training, train_step
+from moco.views import KEY
 
 STEPS = 20
 SMALL = {"encoder.backbone": "resnet10w8", "encoder.stem": "small", "encoder.dim": 16, "image_size": 12, "batch": 16}
@@ -46,6 +50,22 @@ def smooth(model):
                 setattr(module, name, torch.nn.SiLU())
 
 
+def shuffled_both_ways(data, memory):
+    """Views of a shuffled step made from pixels beside the same views made first and then sent."""
+    recipe = small("v2")
+    training = build_training(recipe, len(memory), place_all(Machine(device="cpu", precision="fp32", threads=1)))
+    plan = Plan(len(memory), recipe.batch, 2, 0, process=distributed.number(), processes=distributed.count())
+    order = draw.permutation(recipe.batch, 0)
+    found = {}
+    for name, loader in (
+        ("memory", MemoryLoader(memory)),
+        ("crops", WorkerLoader(Array(data), training.views, 0)),
+    ):
+        view = Unmade(next(loader.batches(plan, 3)), KEY, partial(_view, training), torch.device("cpu"))
+        found[name] = distributed.gather(torch.stack([shuffled(view, order), shuffled(in_order(view), order)], dim=1))
+    return found
+
+
 def main(out):
     found = {}
     machine = Machine(device="cpu", precision="fp32", threads=1)
@@ -76,6 +96,7 @@ def main(out):
                 "model": training.model.state_dict(),
                 "dictionary": training.dictionary.state_dict(),
             }
+        found["shuffled"] = shuffled_both_ways(f"{out}.{distributed.number()}.npy", memory)
         if distributed.main_process():
             torch.save(found, out)
         if distributed.count() > 1:  # a process that strays is found and named

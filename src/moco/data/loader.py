@@ -93,9 +93,20 @@ class Plan:
 
     def index(self, step: int) -> NDArray[np.int64]:
         """The images of a step that are this process's, by position in the source."""
+        return self._at(step, np.arange(self.batch)[self.own])
+
+    def everyone(self, step: int) -> NDArray[np.int64]:
+        """The images of a step, of all processes, in their order."""
+        return self._at(step, np.arange(self.batch))
+
+    @property
+    def own(self) -> slice:
+        """This process's part of a batch."""
         share = self.batch // self.processes
-        first = step % self.steps_per_epoch * self.batch + self.process * share
-        positions = np.arange(first, first + share)
+        return slice(self.process * share, (self.process + 1) * share)
+
+    def _at(self, step: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        positions = step % self.steps_per_epoch * self.batch + places
         if self.sharded is not None:
             return self.sharded.order(self.seed, self.epoch(step), positions, self.batch)
         return order(self.images, self.seed, self.epoch(step), positions)
@@ -112,6 +123,10 @@ class Batch:
     epoch: int
     skipped: Skipped
     """What this batch found unreadable."""
+    everyone: NDArray[np.int64] | None = None
+    """The images of the step, of all processes, in their order."""
+    memory: Memory | None = None
+    """Where this process finds any image, if it holds all."""
 
 
 class Loader(Protocol):
@@ -131,9 +146,10 @@ class MemoryLoader:
     def batches(self, plan: Plan, start: int) -> Iterator[Batch]:
         """Whole images, padded to the largest of the batch."""
         for step in range(start, plan.steps):
-            index = plan.index(step)
+            everyone = plan.everyone(step)
+            index = everyone[plan.own]
             pixels, sizes = self.memory.batch(index)
-            yield Batch(pixels, sizes, index, plan.epoch(step), {})
+            yield Batch(pixels, sizes, index, plan.epoch(step), {}, everyone, self.memory)
 
 
 class WorkerLoader:
@@ -175,7 +191,8 @@ class _Steps(Dataset[Batch]):
         step = self.start + item
         if step >= self.plan.steps:
             raise IndexError(item)
-        epoch, index = self.plan.epoch(step), self.plan.index(step)
+        epoch, everyone = self.plan.epoch(step), self.plan.everyone(step)
+        index = everyone[self.plan.own]
         if self.plan.sharded is not None:
             for coming in range(step, min(step + AHEAD, self.plan.steps), AHEAD // 8):
                 self.plan.sharded.expect(self.plan.index(coming))
@@ -185,7 +202,7 @@ class _Steps(Dataset[Batch]):
         crops = torch.empty(len(index), len(where), 3, self.cutter.size, self.cutter.size, dtype=torch.uint8)
         for row, image in enumerate(images):
             self._cut(crops[row], image, where, row, int(index[row]), epoch, skipped)
-        return Batch(crops, None, index, epoch, skipped)
+        return Batch(crops, None, index, epoch, skipped, everyone)
 
     def _cut(
         self, out: Tensor, image: _Found, where: Sequence[Any], row: int, i: int, epoch: int, skipped: Skipped
