@@ -31,6 +31,7 @@ from torch import Tensor
 
 from moco import distributed
 from moco.ops import draw
+from moco.shuffle import Order
 
 NETWORKS = {
     "100 Gb/s for a node of 8 GPUs": 100e9 / 8 / 8,
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=32, help="images of a process")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.worker:
@@ -97,23 +98,23 @@ def measure(images: int, size: int, dim: int, turns: int) -> None:
         me, count = distributed.number(), distributed.count()
         pixels = torch.from_numpy(np.random.default_rng(me).integers(0, 256, (images, 3, size, size), dtype=np.uint8))
         views, keys = pixels / 255, torch.randn(images, dim, generator=torch.Generator().manual_seed(me))
-        order = draw.permutation(images * count, 0)
+        orders = [draw.permutation(images * count, turn) for turn in range(turns)]
 
-        def ours() -> tuple[Tensor, Tensor]:
+        def ours(order: Order) -> tuple[Tensor, Tensor]:
             return distributed.permute(pixels, order), distributed.permute(keys, np.argsort(order))
 
-        def in_memory() -> tuple[None, Tensor]:
+        def in_memory(order: Order) -> tuple[None, Tensor]:
             return None, distributed.permute(keys, np.argsort(order))
 
-        def theirs() -> tuple[Tensor, Tensor]:
+        def theirs(order: Order) -> tuple[Tensor, Tensor]:
             return official(views, keys, torch.from_numpy(order))
 
-        (crops, home), (_, same), (floats, expected) = ours(), in_memory(), theirs()
+        (crops, home), (_, same), (floats, expected) = (way(orders[0]) for way in (ours, in_memory, theirs))
         assert torch.equal(crops / 255, floats)
         assert torch.equal(home, expected)
         assert torch.equal(same, expected)
         ways = {"ours, cut by workers": ours, "ours, in memory": in_memory, "official": theirs}
-        each = distributed.joined([{name: cost(way, turns) for name, way in ways.items()}])
+        each = distributed.joined([{name: cost(way, orders) for name, way in ways.items()}])
         if me == 0:
             most = {name: {k: max(one[name][k] for one in each) for k in each[0][name]} for name in ways}
             print(json.dumps(most))
@@ -137,23 +138,20 @@ def concat_all_gather(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def cost(way: Callable[[], object], turns: int) -> dict[str, float]:
-    """Bytes that this process sends and receives, and seconds, for one call: the mean of several."""
+def cost(way: Callable[[Order], object], orders: list[Order]) -> dict[str, float]:
+    """Bytes that this process sends and receives, and seconds, for one order: the mean over several."""
     dist.barrier()
     time.sleep(0.2)  # until all is acknowledged
     sent, received = carried()
     start = time.perf_counter()
-    for _ in range(turns):
-        way()
+    for order in orders:
+        way(order)
     seconds = time.perf_counter() - start
     time.sleep(0.2)
     after = carried()
     dist.barrier()
-    return {
-        "received": (after[1] - received) / turns,
-        "sent": (after[0] - sent) / turns,
-        "seconds": seconds / turns,
-    }
+    total = {"received": after[1] - received, "sent": after[0] - sent, "seconds": seconds}
+    return {name: value / len(orders) for name, value in total.items()}
 
 
 def carried() -> tuple[int, int]:

@@ -1,17 +1,23 @@
-"""Run by torchrun in tests/test_distributed.py: twenty steps of each recipe, and what came of them, from process 0."""
+"""Run by torchrun in tests/test_distributed.py: twenty steps of each recipe, and what came of them, in FOLDER/P.pt.
 
+Four processes must have been here before others go on from what they saved.
+"""
+
+import copy
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 
-from moco import distributed
+from moco import distributed, loop
+from moco.commands.pretrain import pretrain
 from moco.data.array import Array
 from moco.data.loader import MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.device import place_all
-from moco.dictionary import KeyQueue
+from moco.errors import MocoError
 from moco.machine import Machine
 from moco.ops import draw
 from moco.recipe import RECIPES, Batch, override
@@ -19,7 +25,8 @@ from moco.shuffle import Unmade, in_order, shuffled
 from moco.training import _view, build_training, train_step
 from moco.views import KEY
 
-STEPS = 20
+STEPS, MIDDLE = 20, 10
+"""An epoch has 15."""
 SMALL = {"encoder.backbone": "resnet10w8", "encoder.stem": "small", "encoder.dim": 16, "image_size": 12, "batch": 16}
 CASES = {
     "v1": ("v1", {"encoder.norm_group": 4}),
@@ -33,6 +40,9 @@ CASES = {
 }
 TWICE = ("v1", "v2", "memory-bank", "simclr")
 """The cases of two processes; one and four do all."""
+GO_ON = (*TWICE, "v2, one group")
+"""The cases that one process, and two of those they have, take over from four in the middle."""
+MACHINE = Machine(device="cpu", precision="fp32", threads=1, workers=1)
 
 
 def small(case):
@@ -53,7 +63,7 @@ def smooth(model):
 def shuffled_both_ways(data, memory):
     """Views of a shuffled step made from pixels beside the same views made first and then sent."""
     recipe = small("v2")
-    training = build_training(recipe, len(memory), place_all(Machine(device="cpu", precision="fp32", threads=1)))
+    training = build_training(recipe, len(memory), place_all(MACHINE))
     plan = Plan(len(memory), recipe.batch, 2, 0, process=distributed.number(), processes=distributed.count())
     order = draw.permutation(recipe.batch, 0)
     found = {}
@@ -66,48 +76,64 @@ def shuffled_both_ways(data, memory):
     return found
 
 
-def main(out):
-    found = {}
-    machine = Machine(device="cpu", precision="fp32", threads=1)
+def take_steps(case, memory, saved=None, until=STEPS):
+    """A training of a case, from a saved state on, and what its steps saw and gave."""
+    recipe = small(case)
+    training = build_training(recipe, len(memory), place_all(MACHINE))
+    smooth(training.model)
+    if saved is not None:
+        training.restore(saved)
+    plan = Plan(len(memory), recipe.batch, 2, 0, process=distributed.number(), processes=distributed.count())
+    losses, order, views = [], [], []
+    for batch in MemoryLoader(memory).batches(plan, training.step):
+        order.append(distributed.gather(torch.from_numpy(batch.index)))
+        x_q, x_k = training.views(batch.pixels, batch.sizes, batch.index, batch.epoch)
+        views.append(distributed.gather(torch.stack([x_q, x_k], dim=1)).mean(dim=(2, 3, 4)))
+        losses.append(torch.stack(list(train_step(training, batch))))
+        if training.step == until:
+            break
+    training.refuse_difference()
+    seen = {"losses": torch.stack(losses), "order": torch.stack(order), "views": torch.stack(views)}
+    return training, seen | {n: copy.deepcopy(training.state()[n]) for n in ("model", "dictionary")}
+
+
+def stray(data, out):
+    """What a run says in which the last process loses a bit of its queue behind step 9."""
+
+    def step(training, batch):
+        loss = train_step(training, batch)
+        if training.step == 9 and distributed.number() == distributed.count() - 1:
+            training.dictionary.keys.view(torch.int32)[3, 5] ^= 1
+        return loss
+
+    loop.train_step = step
+    try:
+        pretrain(data, out, override(small("v2"), {"epochs": 1}), machine=replace(MACHINE, compare_every=5))
+    except MocoError as error:
+        return str(error)
+    return "nothing"
+
+
+def main(folder):
     with distributed.processes("cpu", 60):
-        pixels = np.random.default_rng(0).integers(0, 256, (240, 20, 20, 3), dtype=np.uint8)
-        np.save(f"{out}.{distributed.number()}.npy", pixels)
-        memory, _ = load_memory(Array(f"{out}.{distributed.number()}.npy"), 1)
-        for case in CASES if distributed.count() != 2 else TWICE:
-            recipe = small(case)
-            training = build_training(recipe, len(memory), place_all(machine))
-            smooth(training.model)
-            plan = Plan(
-                len(memory), recipe.batch, 2, recipe.seed, process=distributed.number(), processes=distributed.count()
-            )
-            losses, order, views = [], [], []
-            for batch in MemoryLoader(memory).batches(plan, 0):
-                if training.step == STEPS:
-                    break
-                order.append(distributed.gather(torch.from_numpy(batch.index)))
-                x_q, x_k = training.views(batch.pixels, batch.sizes, batch.index, batch.epoch)
-                views.append(distributed.gather(torch.stack([x_q, x_k], dim=1)).mean(dim=(2, 3, 4)))
-                losses.append(torch.stack(list(train_step(training, batch))))
-            training.refuse_difference()
-            found[case] = {
-                "losses": torch.stack(losses),
-                "order": torch.stack(order),
-                "views": torch.stack(views),
-                "model": training.model.state_dict(),
-                "dictionary": training.dictionary.state_dict(),
-            }
-        found["shuffled"] = shuffled_both_ways(f"{out}.{distributed.number()}.npy", memory)
-        if distributed.main_process():
-            torch.save(found, out)
-        if distributed.count() > 1:  # a process that strays is found and named
-            queue = KeyQueue(40, 16, torch.Generator().manual_seed(0))
-            if distributed.number() == distributed.count() - 1:
-                queue.keys[3, 5] += 1e-7
-            try:
-                distributed.refuse_difference({"the dictionary": distributed.checksum([queue.keys])})
-            except ValueError as error:
+        mine, count = distributed.number(), distributed.count()
+        data = f"{folder}/{count}-{mine}.npy"
+        np.save(data, np.random.default_rng(0).integers(0, 256, (240, 20, 20, 3), dtype=np.uint8))
+        memory, _ = load_memory(Array(data), 1)
+        found = {"shuffled": shuffled_both_ways(data, memory)}
+        for case in CASES if count != 2 else TWICE:
+            if count == 4 and case in GO_ON:
+                training, _ = take_steps(case, memory, until=MIDDLE)
                 if distributed.main_process():
-                    print(error)
+                    torch.save(training.state(), f"{folder}/{case}.pt")
+            _, found[case] = take_steps(case, memory)
+            if count < 4 and case in GO_ON:
+                saved = torch.load(f"{folder}/{case}.pt", weights_only=True)
+                _, found[f"{case}, from four"] = take_steps(case, memory, saved)
+        if count == 2:
+            found["stray"] = stray(f"{folder}/2-0.npy", f"{folder}/stray")
+        if distributed.main_process():
+            torch.save(found, f"{folder}/{count}.pt")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -161,7 +163,7 @@ class WorkerLoader:
         self.workers = workers
 
     def batches(self, plan: Plan, start: int) -> Iterator[Batch]:
-        """Crops, cut by the workers."""
+        """Crops, cut by the workers; raises MocoError where no image can be read."""
         loader = DataLoader(
             _Steps(self.source, self.cutter, plan, start),
             batch_size=None,
@@ -169,7 +171,24 @@ class WorkerLoader:
             worker_init_fn=_leave_signals_to_the_main_process,
             prefetch_factor=2 if self.workers else None,
         )
-        yield from loader
+        for batch in loader:
+            if isinstance(batch, MocoError):
+                raise batch
+            yield batch
+
+
+@contextmanager
+def killed_workers_are_told() -> Iterator[None]:
+    """Turn what torch raises about a killed worker, wherever the main process is then, into a sentence."""
+    try:
+        yield
+    except (RuntimeError, ConnectionResetError, EOFError) as error:  # the last two from the queue that it filled
+        if isinstance(error, RuntimeError) and not re.search(r"DataLoader worker .*(killed by|exited)", str(error)):
+            raise
+        raise MocoError(
+            "a process that decodes images was killed, for a lack of memory perhaps (--machine.workers sets how many "
+            "there are); the same command goes on from the last checkpoint"
+        ) from None
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
@@ -178,8 +197,8 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-class _Steps(Dataset[Batch]):
-    """Item i is the batch of step `start` + i."""
+class _Steps(Dataset[Batch | MocoError]):
+    """Item i is the batch of step `start` + i, or what there is to say instead."""
 
     def __init__(self, source: Source, cutter: Cutter, plan: Plan, start: int) -> None:
         self.source, self.cutter, self.plan, self.start = source, cutter, plan, start
@@ -187,7 +206,13 @@ class _Steps(Dataset[Batch]):
     def __len__(self) -> int:
         return self.plan.steps - self.start
 
-    def __getitem__(self, item: int) -> Batch:
+    def __getitem__(self, item: int) -> Batch | MocoError:
+        try:
+            return self._batch(item)
+        except MocoError as error:  # raised in a worker, it would come with a page of its history
+            return error
+
+    def _batch(self, item: int) -> Batch:
         step = self.start + item
         if step >= self.plan.steps:
             raise IndexError(item)
