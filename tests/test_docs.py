@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch.distributed.run import get_args_parser
 
 from moco.cli import COMMANDS
 from moco.commands.pretrain import pretrain
@@ -37,6 +38,7 @@ def test_flags_that_are_named_exist(page):
         text = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
         known |= set(re.findall(r"--[a-z][a-z0-9.-]*", text))
     known |= {"--help", "--data", "--out"}
+    known |= {flag for action in get_args_parser()._actions for flag in action.option_strings}  # torchrun's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]", page.read_text()))
     benchmarks = {
         flag
