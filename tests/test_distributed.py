@@ -30,13 +30,16 @@ def run(command):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(made_once):
     """Twenty steps of each case by each number of processes; one and two also go on from what four saved."""
-    folder = tmp_path_factory.mktemp("many")
-    for processes in (4, 1, 2):
-        script = [MANY / "twenty_steps.py", folder]
-        done = torchrun(processes, *script) if processes > 1 else run([sys.executable, *script])
-        assert done.returncode == 0, done.stderr[-3000:]
+
+    def make(folder):
+        for processes in (4, 1, 2):
+            script = [MANY / "twenty_steps.py", folder]
+            done = torchrun(processes, *script) if processes > 1 else run([sys.executable, *script])
+            assert done.returncode == 0, done.stderr[-3000:]
+
+    folder = made_once("many", make)
     return {processes: torch.load(folder / f"{processes}.pt", weights_only=True) for processes in (1, 2, 4)}
 
 
@@ -77,6 +80,13 @@ def test_views_made_where_their_keys_are_encoded_equal_finished_views_that_are_s
 
 def test_a_process_that_loses_one_bit_of_its_queue_stops_the_run_and_is_named(runs):
     assert re.search(r"process 1 of 2 differs from the rest in the dictionary", runs[2]["stray"])
+
+
+def test_what_cannot_start_is_said_by_the_main_process_alone(runs):
+    (kind, words), (other, _) = runs[2]["refused"]
+    assert (kind, other) == ("MocoError", "ToldElsewhere")
+    assert words.startswith("--out ")
+    assert words.endswith(" is a file; name a folder")
 
 
 def test_on_one_process_everything_is_the_identity():

@@ -21,11 +21,13 @@ def data(digits, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory):
+def undisturbed(data, made_once):
     """A run of four processes that nobody disturbed: one epoch of thirty steps."""
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert start(4, data, out, "--epochs", "1").wait(200) == 0, told(out)
-    return out
+
+    def make(folder):
+        assert start(4, data, folder / "run", "--epochs", "1").wait(200) == 0, told(folder / "run")
+
+    return made_once("undisturbed", make) / "run"
 
 
 def test_kill_9_of_one_of_four_in_mid_step_brings_the_job_back_by_itself_to_a_bit_equal_end(

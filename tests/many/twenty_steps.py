@@ -114,6 +114,14 @@ def stray(data, out):
     return "nothing"
 
 
+def refused(data):
+    """What each process raises where the run directory is a file."""
+    try:
+        pretrain(data, data, small("v2"), machine=MACHINE)
+    except MocoError as error:
+        return distributed.joined([(type(error).__name__, str(error))])
+
+
 def main(folder):
     with distributed.processes("cpu", 60):
         mine, count = distributed.number(), distributed.count()
@@ -132,6 +140,7 @@ def main(folder):
                 _, found[f"{case}, from four"] = take_steps(case, memory, saved)
         if count == 2:
             found["stray"] = stray(f"{folder}/2-0.npy", f"{folder}/stray")
+            found["refused"] = refused(f"{folder}/2-0.npy")
         if distributed.main_process():
             torch.save(found, f"{folder}/{count}.pt")
 
