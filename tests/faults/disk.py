@@ -5,26 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jobs
+
 from moco.commands.pretrain import pretrain
 from moco.commands.tell import Silent
 from moco.errors import MocoError
 from moco.machine import Machine
 from moco.recipe import override, v2
 
-RECIPE = override(
-    v2(),
-    {
-        "encoder.backbone": "resnet10w8",
-        "encoder.stem": "small",
-        "encoder.norm_group": 4,
-        "encoder.dim": 16,
-        "dictionary.size": 64,
-        "image_size": 16,
-        "batch": 32,
-        "epochs": 1,
-    },
-)
-MACHINE = Machine(device="cpu", precision="fp32", threads=1, workers=1, log_every=5, checkpoint_seconds=0.01)
+RECIPE = override(v2(), {**jobs.RECIPE, "batch": 32, "epochs": 1})
+MACHINE = Machine(**{**jobs.MACHINE, "log_every": 5}, checkpoint_seconds=0.01)
 
 
 class Fills(Silent):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jobs
 import numpy as np
 import pytest
 import torch
@@ -73,11 +74,11 @@ def folder(digits, tmp_path):
     return path
 
 
-FILES = override(RECIPE, {"batch": 16, "dictionary.size": 40, "epochs": 4})
+FILES = override(RECIPE, {"batch": 16, "epochs": 4})
 
 
 def test_a_file_that_disappears_in_mid_run_is_skipped_and_listed(folder, tmp_path):
-    machine = Machine(device="cpu", precision="fp32", threads=1, workers=1, log_every=1, max_skipped=0.02)
+    machine = Machine(**jobs.MACHINE, max_skipped=0.02)
     pretrain(folder, tmp_path / "run", FILES, machine=machine, tell=Loses([folder / "011.png"]))
     assert (tmp_path / "run" / "skipped.txt").read_text() == "011.png\tno such file\n"
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["step"] == 16
@@ -93,7 +94,7 @@ class Kills(Silent):
 
 
 def test_a_killed_decoder_stops_the_run_with_one_line_and_the_same_call_goes_on(folder, tmp_path):
-    machine = Machine(device="cpu", precision="fp32", threads=1, workers=1, log_every=1)
+    machine = Machine(**jobs.MACHINE)
     with pytest.raises(MocoError, match=r"^a process that decodes images was killed, .*$"):
         pretrain(folder, tmp_path / "run", FILES, machine=machine, tell=Kills())
     pretrain(folder, tmp_path / "run", FILES, machine=machine)
@@ -102,7 +103,7 @@ def test_a_killed_decoder_stops_the_run_with_one_line_and_the_same_call_goes_on(
 
 @pytest.mark.parametrize(("lost", "why"), [(3, r"[23] of 64 images cannot be read"), (64, "none of the 64 images")])
 def test_files_beyond_the_budget_stop_the_run_with_one_line_and_the_last_checkpoint_whole(folder, tmp_path, lost, why):
-    machine = Machine(device="cpu", precision="fp32", threads=1, workers=1, log_every=1, max_skipped=0.02)
+    machine = Machine(**jobs.MACHINE, max_skipped=0.02)
     with pytest.raises(MocoError, match=why) as told:
         pretrain(folder, tmp_path / "run", FILES, machine=machine, tell=Loses(sorted(folder.iterdir())[:lost]))
     assert len(str(told.value).splitlines()) == 1

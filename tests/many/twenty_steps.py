@@ -76,25 +76,27 @@ def shuffled_both_ways(data, memory):
     return found
 
 
-def take_steps(case, memory, saved=None, until=STEPS):
-    """A training of a case, from a saved state on, and what its steps saw and gave."""
+def take_steps(case, memory, saved=None):
+    """What the steps of a case saw and gave, from a saved state on, and the state in the middle."""
     recipe = small(case)
     training = build_training(recipe, len(memory), place_all(MACHINE))
     smooth(training.model)
     if saved is not None:
         training.restore(saved)
     plan = Plan(len(memory), recipe.batch, 2, 0, process=distributed.number(), processes=distributed.count())
-    losses, order, views = [], [], []
+    losses, order, views, middle = [], [], [], None
     for batch in MemoryLoader(memory).batches(plan, training.step):
         order.append(distributed.gather(torch.from_numpy(batch.index)))
         x_q, x_k = training.views(batch.pixels, batch.sizes, batch.index, batch.epoch)
         views.append(distributed.gather(torch.stack([x_q, x_k], dim=1)).mean(dim=(2, 3, 4)))
         losses.append(torch.stack(list(train_step(training, batch))))
-        if training.step == until:
+        if training.step == MIDDLE:
+            middle = copy.deepcopy(training.state())
+        if training.step == STEPS:
             break
     training.refuse_difference()
     seen = {"losses": torch.stack(losses), "order": torch.stack(order), "views": torch.stack(views)}
-    return training, seen | {n: copy.deepcopy(training.state()[n]) for n in ("model", "dictionary")}
+    return seen | {"model": training.model.state_dict(), "dictionary": training.dictionary.state_dict()}, middle
 
 
 def stray(data, out):
@@ -130,14 +132,12 @@ def main(folder):
         memory, _ = load_memory(Array(data), 1)
         found = {"shuffled": shuffled_both_ways(data, memory)}
         for case in CASES if count != 2 else TWICE:
-            if count == 4 and case in GO_ON:
-                training, _ = take_steps(case, memory, until=MIDDLE)
-                if distributed.main_process():
-                    torch.save(training.state(), f"{folder}/{case}.pt")
-            _, found[case] = take_steps(case, memory)
+            found[case], middle = take_steps(case, memory)
+            if count == 4 and case in GO_ON and distributed.main_process():
+                torch.save(middle, f"{folder}/{case}.pt")
             if count < 4 and case in GO_ON:
                 saved = torch.load(f"{folder}/{case}.pt", weights_only=True)
-                _, found[f"{case}, from four"] = take_steps(case, memory, saved)
+                found[f"{case}, from four"], _ = take_steps(case, memory, saved)
         if count == 2:
             found["stray"] = stray(f"{folder}/2-0.npy", f"{folder}/stray")
             found["refused"] = refused(f"{folder}/2-0.npy")
