@@ -1,6 +1,8 @@
 """Small real images that every test can train on: scikit-learn's handwritten digits, twice their size."""
 
+import fcntl
 import os
+import shutil
 import signal
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two tests run side by side, and so do the processes they start
@@ -25,6 +27,25 @@ def digits():
     data = load_digits()
     pixels = (data.images * (255 / 16)).round().astype(np.uint8)
     return pixels.repeat(2, axis=1).repeat(2, axis=2), data.target.astype(np.int64)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """A folder of this name that `make` has filled, once for all processes that test."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def folder(name, make):
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (root / name / "whole").exists():
+                shutil.rmtree(root / name, ignore_errors=True)
+                (root / name).mkdir()
+                make(root / name)
+                (root / name / "whole").touch()
+        return root / name
+
+    return folder
 
 
 @pytest.fixture

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import io
-import json
-import os
-import tarfile
-import threading
 import time
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
+from served_shards import (
+    EACH,
+    PATTERN,
+    SHARDS,
+    Bucket,
+    Site,
+    Whole,
+    jpeg,
+    outage,
+    serve,
+    stop,
+    write_shard,
+    write_shards,
+)
 
 from moco.data.loader import Plan, WorkerLoader, read_or_next
 from moco.data.open import open_source
@@ -24,75 +29,15 @@ from moco.data.shard_table import read_table
 from moco.data.source import Unreadable, fingerprint
 from moco.errors import MocoError
 
-SHARDS, EACH = 5, 12
-
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def jpeg(n):
-    pixels = np.random.default_rng(n).integers(0, 255, (16, 16, 3), dtype=np.uint8)
-    with io.BytesIO() as file:
-        Image.fromarray(pixels).save(file, "JPEG", quality=95)
-        return file.getvalue()
-
-
-def write_shard(path, first, count, broken=()):
-    """As img2dataset writes them: a .jpg, a .json and a .txt a sample, and _stats.json beside."""
-    with tarfile.open(path, "w") as tar:
-        for n in range(first, first + count):
-            files = (
-                ("jpg", b"\xff\xd8no" if n in broken else jpeg(n)),
-                ("json", json.dumps({"label": f"c{n % 3}"}).encode()),
-                ("txt", b"a caption"),
-            )
-            for suffix, data in files:
-                info = tarfile.TarInfo(f"{n:09}.{suffix}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-
-
 @pytest.fixture
 def folder(tmp_path):
-    path = tmp_path / "data"
-    path.mkdir()
-    for s in range(SHARDS):
-        write_shard(path / f"{s:06}.tar", s * EACH, EACH)
-        (path / f"{s:06}_stats.json").write_text(json.dumps({"count": EACH + 2, "successes": EACH}))
-    return path
-
-
-PATTERN = f"{{000000..{SHARDS - 1:06}}}.tar"
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-def serve(folder, port=0):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-def stop(server):
-    server.shutdown()
-    server.server_close()
-
-
-class Whole:
-    """The whole image as its only crop."""
-
-    size = 16
-
-    def geometry(self, sizes, index, epoch):
-        return (None,)
-
-    def cut_into(self, out, image, where, row):
-        out[0] = torch.from_numpy(image.pixels()[0].transpose(2, 0, 1).copy())
+    return write_shards(tmp_path / "data")
 
 
 def plan_of(source, batch=8, epochs=2):
@@ -155,22 +100,14 @@ def test_a_resumed_run_fetches_only_the_shards_it_needs(folder):
 
 def test_an_outage_in_the_middle_changes_nothing(folder):
     here = contents(open_source(f"{folder}/{PATTERN}"))
-    server = serve(folder)
-    port = server.server_port
-    source = open_source(f"http://127.0.0.1:{port}/{PATTERN}", Store(seconds=30))
-    first = plan_of(source).index(0)
-    source.raw(int(first[0]))
-    stop(server)  # nothing answers for a second
-    back = []
-    timer = threading.Timer(1.0, lambda: back.append(serve(folder, port)))
-    timer.start()
+    site = Site(folder)
+    source = open_source(site.url, Store(seconds=30))
+    source.raw(int(plan_of(source).index(0)[0]))
     start = time.monotonic()
-    try:
+    with outage(site, 1.0):
         assert contents(source) == here
-        assert time.monotonic() - start > 0.8, "it had to wait"
-    finally:
-        timer.join()
-        stop(back[0])
+    assert time.monotonic() - start > 0.8, "it had to wait"
+    site.stop()
 
 
 def test_a_shard_that_stays_away_is_skipped_image_by_image_that_was_asked_for(folder):
@@ -247,35 +184,11 @@ def test_the_index_of_a_fetched_shard_is_written_once_and_says_the_same(folder):
 
 
 def test_a_real_s3_server_has_the_same_steps_and_may_go_away_for_a_while(folder, monkeypatch):
-    pytest.importorskip("s3fs")
-    server_module = pytest.importorskip("moto.server")
-    import boto3
-
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="pictures")
-    for path in folder.iterdir():
-        client.upload_file(str(path), "pictures", path.name)
+    bucket = Bucket(folder, monkeypatch)
     here = contents(open_source(f"{folder}/{PATTERN}"))
-    source = open_source(f"s3://pictures/{PATTERN}", Store(seconds=40))
+    source = open_source(bucket.url, Store(seconds=40))
     assert len(source) == SHARDS * EACH
     source.raw(0)
-    server.stop()  # the bucket stays in this process
-    back = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    timer = threading.Timer(0.5, back.start)
-    timer.start()
-    try:
+    with outage(bucket, 0.5):
         assert contents(source) == here
-    finally:
-        timer.join()
-        back.stop()
-    assert os.environ["AWS_ENDPOINT_URL"].endswith(str(port))
+    bucket.stop()

@@ -1,5 +1,6 @@
 """One, two and four processes are the same experiment."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from moco.ops.sync_batch_norm import norms_over_processes
 MANY = Path(__file__).parent / "many"
 CASES = ["v1", "v2", "v2, groups of two processes", "v2, one group", "cifar", "memory-bank", "end-to-end", "simclr"]
 TWICE = ["v1", "v2", "memory-bank", "simclr"]
+GO_ON = [*TWICE, "v2, one group"]
 
 
 def torchrun(processes, *arguments):
@@ -28,22 +30,26 @@ def run(command):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Twenty steps of each case by each number of processes, and what they printed."""
-    folder = tmp_path_factory.mktemp("many")
-    found, printed = {}, {}
-    for processes in (1, 2, 4):
-        script = [MANY / "twenty_steps.py", folder / f"{processes}.pt"]
-        done = torchrun(processes, *script) if processes > 1 else run([sys.executable, *script])
-        assert done.returncode == 0, done.stderr[-3000:]
-        found[processes] = torch.load(folder / f"{processes}.pt", weights_only=True)
-        printed[processes] = done.stdout
-    return found, printed
+def runs(made_once):
+    """Twenty steps of each case by each number of processes; one and two also go on from what four saved."""
+
+    def make(folder):
+        for processes in (4, 1, 2):
+            script = [MANY / "twenty_steps.py", folder]
+            done = torchrun(processes, *script) if processes > 1 else run([sys.executable, *script])
+            assert done.returncode == 0, done.stderr[-3000:]
+
+    folder = made_once("many", make)
+    return {processes: torch.load(folder / f"{processes}.pt", weights_only=True) for processes in (1, 2, 4)}
 
 
 @pytest.mark.parametrize(("case", "processes"), [(c, 2) for c in TWICE] + [(c, 4) for c in CASES])
 def test_the_number_of_processes_changes_nothing_but_rounding(runs, case, processes):
-    one, many = runs[0][1][case], runs[0][processes][case]
+    assert_the_same_but_for_rounding(runs[1][case], runs[processes][case])
+
+
+def assert_the_same_but_for_rounding(one, many):
+    """The images and views of each step, its losses, and the weights and dictionary at the end."""
     assert torch.equal(one["order"], many["order"])
     assert torch.allclose(one["views"], many["views"], atol=1e-6)
     assert one["losses"].isfinite().all()
@@ -55,10 +61,32 @@ def test_the_number_of_processes_changes_nothing_but_rounding(runs, case, proces
             assert (a - b).norm() <= 1e-4 * a.norm(), name
 
 
+@pytest.mark.parametrize(("case", "processes"), [(c, 2) for c in TWICE] + [(c, 1) for c in GO_ON])
+def test_what_four_processes_saved_in_mid_epoch_goes_on_with_fewer_as_if_nothing_had_happened(runs, case, processes):
+    whole, rest = runs[1][case], runs[processes][f"{case}, from four"]
+    assert len(rest["losses"]) == 10
+    later = {name: whole[name][10:] for name in ("order", "views", "losses")}
+    assert_the_same_but_for_rounding(whole | later, rest)
+
+
 @pytest.mark.parametrize("processes", [2, 4])
-def test_a_process_whose_queue_differs_in_one_bit_is_named(runs, processes):
-    printed = runs[1][processes]
-    assert f"of {processes} differs from the rest in the dictionary" in printed
+@pytest.mark.parametrize("images", ["memory", "crops"])
+def test_views_made_where_their_keys_are_encoded_equal_finished_views_that_are_sent(runs, images, processes):
+    made, sent = runs[processes]["shuffled"][images].unbind(1)
+    assert torch.allclose(made, sent, atol=1e-6)
+    assert torch.allclose(made, runs[1]["shuffled"][images][:, 0], atol=1e-6)
+    assert not torch.allclose(made, made.roll(1, 0), atol=0.1), "no two are alike"
+
+
+def test_a_process_that_loses_one_bit_of_its_queue_stops_the_run_and_is_named(runs):
+    assert re.search(r"process 1 of 2 differs from the rest in the dictionary", runs[2]["stray"])
+
+
+def test_what_cannot_start_is_said_by_the_main_process_alone(runs):
+    (kind, words), (other, _) = runs[2]["refused"]
+    assert (kind, other) == ("MocoError", "ToldElsewhere")
+    assert words.startswith("--out ")
+    assert words.endswith(" is a file; name a folder")
 
 
 def test_on_one_process_everything_is_the_identity():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch.distributed.run import get_args_parser
 
 from moco.cli import COMMANDS
 from moco.commands.pretrain import pretrain
@@ -33,12 +34,13 @@ def test_flags_that_are_named_exist(page):
 
 @cache
 def known_flags():
-    """Of every command, as its help shows them, and of every benchmark."""
+    """Of every command, as its help shows them, of torchrun, and of every benchmark."""
     known = {"--help", "--data", "--out"}
     for command in (["pretrain", "v2"], ["pretrain", "cifar"], ["pretrain", "v1"], *([name] for name in COMMANDS)):
         arguments = [sys.executable, "-m", "moco", *command, "--help"]
         text = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
         known |= set(re.findall(r"--[a-z][a-z0-9.-]*", text))
+    known |= {flag for action in get_args_parser()._actions for flag in action.option_strings}  # torchrun's
     for script in (ROOT / "benchmarks").rglob("*.py"):
         known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', script.read_text()))
     return known

@@ -15,7 +15,7 @@ LAYERS = [
     ["drawn"],
     ["apply"],
     ["views", "preprocess", "backbones", "dictionary", "optim"],
-    ["encoder"],
+    ["encoder", "shuffle"],
     ["model"],
     ["run"],
     ["embed", "training"],

@@ -210,6 +210,12 @@ def first_row(rows: int) -> int:
     return number() * rows
 
 
+def own_rows(rows: int) -> slice:
+    """This process's share of `rows` rows of the whole batch."""
+    share = rows // count()
+    return slice(number() * share, (number() + 1) * share)
+
+
 def gather(x: Tensor) -> Tensor:
     """The rows (N/P x ...) of all processes (N x ...), in the order of the processes; without gradient."""
     return x if count() == 1 else _gathered(x.detach())

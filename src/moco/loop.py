@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from moco import distributed
-from moco.data.loader import Loader, Plan
+from moco.data.loader import Loader, Plan, killed_workers_are_told
 from moco.data.memory import Skipped
 from moco.data.names import one_line
 from moco.encoder import Encoder
@@ -89,6 +89,7 @@ def _way_out(run: RunDirectory) -> str:
     return f"copy {kept[-1].name} over it to go on from there" if kept else "put back a copy, or name another --out"
 
 
+@killed_workers_are_told()
 def pretrain_loop(
     training: Training,
     plan: Plan,
@@ -106,7 +107,7 @@ def pretrain_loop(
     `until` shortens nothing: schedule and order stay those of the whole plan, and a later call goes on.
 
     Raises Stopped after saving at SIGINT or SIGTERM, and MocoError where the loss is no longer finite (the last good
-    checkpoint stays) or more files are unreadable than the machine allows.
+    checkpoint stays), more files are unreadable than the machine allows, or a process that decodes was killed.
     """
     if until is not None and training.step >= until * plan.steps_per_epoch:
         return

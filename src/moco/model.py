@@ -14,6 +14,7 @@ from moco.encoder import Encoder, build_encoder
 from moco.ops import draw
 from moco.ops.momentum import momentum_update_
 from moco.recipe import EndToEnd, Momentum, Recipe, Stored
+from moco.shuffle import Unmade, in_order, shuffled
 
 
 class Contrastive(nn.Module):
@@ -32,33 +33,34 @@ class Contrastive(nn.Module):
         if isinstance(recipe.keys, Momentum):
             self.key_encoder = copy.deepcopy(self.query_encoder).requires_grad_(False)
 
-    def pairs(self, x_q: Tensor, x_k: Tensor, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def pairs(self, x_q: Tensor | Unmade, x_k: Tensor | Unmade, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(q, k), each N x C of unit length; for a symmetric loss also the pair the other way round."""
         match self.keys:
             case Momentum(shuffle=shuffle):
-                yield self.query_encoder(x_q), self._key(x_k, shuffle, step, half=0)
+                yield self.query_encoder(in_order(x_q)), self._key(x_k, shuffle, step, half=0)
                 if self.symmetric:
-                    yield self.query_encoder(x_k), self._key(x_q, shuffle, step, half=1)
+                    yield self.query_encoder(in_order(x_k)), self._key(x_q, shuffle, step, half=1)
             case EndToEnd(shuffle=shuffle):
-                q, k = self.query_encoder(x_q), self._shuffled(self.query_encoder, x_k, shuffle, step, half=0)
+                q = self.query_encoder(in_order(x_q))
+                k = self._shuffled(self.query_encoder, x_k, shuffle, step, half=0)
                 yield q, k
                 if self.symmetric:
                     yield k, q
             case Stored():
-                q = self.query_encoder(x_q)
+                q = self.query_encoder(in_order(x_q))
                 yield q, q.detach()
 
     @torch.no_grad()
-    def _key(self, x: Tensor, shuffle: bool, step: int, half: int) -> Tensor:
+    def _key(self, x: Tensor | Unmade, shuffle: bool, step: int, half: int) -> Tensor:
         assert self.key_encoder is not None
         return self._shuffled(self.key_encoder, x, shuffle, step, half)
 
-    def _shuffled(self, encoder: Encoder, x: Tensor, shuffle: bool, step: int, half: int) -> Tensor:
+    def _shuffled(self, encoder: Encoder, x: Tensor | Unmade, shuffle: bool, step: int, half: int) -> Tensor:
         """Encode the images in a drawn order, so that BatchNorm groups differ from the queries' (v1, section 3.3)."""
         if not (shuffle and self.grouped):
-            return encoder(x)  # type: ignore[no-any-return]
+            return encoder(in_order(x))  # type: ignore[no-any-return]
         order = draw.permutation(len(x) * distributed.count(), self.seed, draw.stream("shuffle"), step, half)
-        return distributed.permute(encoder(distributed.permute(x, order)), np.argsort(order))
+        return distributed.permute(encoder(shuffled(x, order)), np.argsort(order))
 
     def momentum_update(self) -> None:
         """Equation 2 over all parameters, head included; BatchNorm statistics are the key encoder's own."""

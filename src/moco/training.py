@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ from moco.ops.info_nce import Loss, info_nce
 from moco.ops.sync_batch_norm import norms_over_processes
 from moco.optim import build_optimizer, learning_rate, set_learning_rate_
 from moco.recipe import Recipe, Stored
-from moco.views import Views
+from moco.shuffle import Unmade
+from moco.views import KEY, QUERY, Views
 
 _NEVER = torch.iinfo(torch.int64).max
 
@@ -112,7 +114,7 @@ def train_step(t: Training, batch: Batch) -> Loss:
     """
     recipe = t.recipe
     x_q, x_k = _views(t, batch)
-    index = beside(x_q, batch.index)
+    index = beside(t.first_bad, batch.index)
     layers = int(draw.counter(recipe.seed, draw.stream("layers"), t.step) >> 1)  # dropout and its kin
     with t.placement.autocast(), seeded(layers + distributed.number(), t.placement.device):
         pairs = list(t.model.pairs(x_q, x_k, t.step))  # (q, k); both ways round if symmetric
@@ -144,8 +146,16 @@ def _running(model: nn.Module) -> list[Tensor]:
     return [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
 
 
-def _views(t: Training, batch: Batch) -> tuple[Tensor, Tensor]:
+def _views(t: Training, batch: Batch) -> tuple[Tensor, Tensor] | tuple[Unmade, Unmade]:
+    if distributed.count() > 1:  # keys are encoded elsewhere: each view is made there
+        device = t.placement.device
+        return Unmade(batch, QUERY, partial(_view, t), device), Unmade(batch, KEY, partial(_view, t), device)
     pixels = batch.pixels.to(t.placement.device, non_blocking=True)
     if batch.sizes is None:
         return t.views.finish(pixels, batch.index, batch.epoch, t.placement.memory_format)
     return t.views(pixels, batch.sizes, batch.index, batch.epoch, t.placement.memory_format)
+
+
+def _view(t: Training, batch: Batch, number: int) -> Tensor:
+    pixels = batch.pixels.to(t.placement.device, non_blocking=True)
+    return t.views.one(number, pixels, batch.sizes, batch.index, batch.epoch, t.placement.memory_format)

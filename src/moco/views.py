@@ -54,20 +54,31 @@ class Views:
 
         `index` (N) and `epoch` name the draws: the same image in the same epoch has the same views.
         """
-        height, width = sizes.T
-        with torch.autocast(pixels.device.type, enabled=False):
-            made = [
-                apply(
-                    view,
-                    draw(view, height, width, seed=self.seed, epoch=epoch, index=index, number=number),
-                    pixels,
-                    self.size,
-                    self.normalize,
-                    memory_format,
-                )
-                for number, view in enumerate(self.views)
-            ]
+        made = [self.one(n, pixels, sizes, index, epoch, memory_format) for n in range(len(self.views))]
         return made[QUERY], made[-1]
+
+    @torch.no_grad()
+    def one(
+        self,
+        number: int,
+        pixels: Tensor,
+        sizes: Integer | None,
+        index: Integer,
+        epoch: int | Integer,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> Tensor:
+        """View `number` alone: of whole images, or where `sizes` is None of crops, as `finish` takes them.
+
+        Crops may also be those of this view alone, N x 3 x S x S.
+        """
+        view, key = self.views[number], key_of(self.seed, epoch, index, number)
+        with torch.autocast(pixels.device.type, enabled=False):
+            if sizes is None:
+                place = number if pixels.ndim == 5 else 0
+                return finish(view, photometry_of(view, key), pixels, self.normalize, memory_format, place)
+            height, width = sizes.T
+            draws = draw(view, height, width, seed=self.seed, epoch=epoch, index=index, number=number)
+            return apply(view, draws, pixels, self.size, self.normalize, memory_format)
 
     def geometry(self, sizes: Integer, index: Integer, epoch: int) -> tuple[Geometry, ...]:
         """Where the views of N images of these heights and widths (N x 2) lie, for each view."""
@@ -108,18 +119,7 @@ class Views:
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> tuple[Tensor, Tensor]:
         """x_q and x_k, float32 N x 3 x S x S, of what `cut` made of N images: uint8 N x V x 3 x S x S."""
-        with torch.autocast(crops.device.type, enabled=False):
-            made = [
-                finish(
-                    view,
-                    photometry_of(view, key_of(self.seed, epoch, index, number)),
-                    crops,
-                    self.normalize,
-                    memory_format,
-                    number,
-                )
-                for number, view in enumerate(self.views)
-            ]
+        made = [self.one(n, crops, None, index, epoch, memory_format) for n in range(len(self.views))]
         return made[QUERY], made[-1]
 
 

@@ -1,64 +1,16 @@
 """Processes that are killed, stopped or hang under torchrun, for real."""
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-FLAGS = [
-    "--encoder.backbone", "resnet10w8", "--encoder.stem", "small", "--image-size", "16", "--batch", "16",
-    "--encoder.dim", "16", "--encoder.norm-group", "4", "--dictionary.size", "40", "--machine.device", "cpu",
-    "--machine.precision", "fp32", "--machine.threads", "1", "--machine.workers", "1", "--machine.log-every", "1",
-]  # fmt: skip
-
-
-def start(processes, data, out, *flags, restarts=0):
-    """moco pretrain under torchrun, in a process group of its own."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts", str(restarts)]
-    command += ["--nproc-per-node", str(processes), "-m", "moco", "pretrain", "v2", "--data", data, "--out", out]
-    with Path(f"{out}.txt").open("w") as log:
-        return subprocess.Popen([*map(str, command), *FLAGS, *flags], stdout=log, stderr=log, start_new_session=True)
-
-
-def workers(launcher):
-    """The process ids of the workers of a launcher, by their number."""
-    found = {}
-    for pid in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        ranks = [int(v.removeprefix(b"RANK=")) for v in environment if v.startswith(b"RANK=")]
-        found |= {rank: int(pid) for rank in ranks}
-    return found
-
-
-def wait_for_step(launcher, out, step, seconds=120):
-    log, until = out / "log.jsonl", time.monotonic() + seconds
-    while time.monotonic() < until:
-        if log.exists() and log.read_text().count('"loss"') >= step:
-            return
-        assert launcher.poll() is None, told(out)
-        time.sleep(0.01)
-    pytest.fail(f"no step {step} in {seconds} s: {told(out)}")
-
-
-def told(out):
-    return Path(f"{out}.txt").read_text()
-
-
-def state(out):
-    return torch.load(out / "checkpoints" / "last.pt", weights_only=True)
-
-
-def steps(out):
-    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [(row["step"], row["loss"]) for row in rows if "loss" in row]
+from jobs import FLAGS, start, state, steps, told, wait_for_step, workers
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +21,13 @@ def data(digits, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory):
+def undisturbed(data, made_once):
     """A run of four processes that nobody disturbed: one epoch of thirty steps."""
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert start(4, data, out, "--epochs", "1").wait(200) == 0, told(out)
-    return out
+
+    def make(folder):
+        assert start(4, data, folder / "run", "--epochs", "1").wait(200) == 0, told(folder / "run")
+
+    return made_once("undisturbed", make) / "run"
 
 
 def test_kill_9_of_one_of_four_in_mid_step_brings_the_job_back_by_itself_to_a_bit_equal_end(

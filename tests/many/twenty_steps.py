@@ -1,21 +1,32 @@
-"""Run by torchrun in tests/test_distributed.py: twenty steps of each recipe, and what came of them, from process 0."""
+"""Run by torchrun in tests/test_distributed.py: twenty steps of each recipe, and what came of them, in FOLDER/P.pt.
 
+Four processes must have been here before others go on from what they saved.
+"""
+
+import copy
 import sys
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
-from moco import distributed
+from moco import distributed, loop
+from moco.commands.pretrain import pretrain
 from moco.data.array import Array
-from moco.data.loader import MemoryLoader, Plan
+from moco.data.loader import MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.device import place_all
-from moco.dictionary import KeyQueue
+from moco.errors import MocoError
 from moco.machine import Machine
+from moco.ops import draw
 from moco.recipe import RECIPES, Batch, override
-from moco.training import build_training, train_step
+from moco.shuffle import Unmade, in_order, shuffled
+from moco.training import _view, build_training, train_step
+from moco.views import KEY
 
-STEPS = 20
+STEPS, MIDDLE = 20, 10
+"""An epoch has 15."""
 SMALL = {"encoder.backbone": "resnet10w8", "encoder.stem": "small", "encoder.dim": 16, "image_size": 12, "batch": 16}
 CASES = {
     "v1": ("v1", {"encoder.norm_group": 4}),
@@ -29,6 +40,9 @@ CASES = {
 }
 TWICE = ("v1", "v2", "memory-bank", "simclr")
 """The cases of two processes; one and four do all."""
+GO_ON = (*TWICE, "v2, one group")
+"""The cases that one process, and two of those they have, take over from four in the middle."""
+MACHINE = Machine(device="cpu", precision="fp32", threads=1, workers=1)
 
 
 def small(case):
@@ -46,47 +60,89 @@ def smooth(model):
                 setattr(module, name, torch.nn.SiLU())
 
 
-def main(out):
+def shuffled_both_ways(data, memory):
+    """Views of a shuffled step made from pixels beside the same views made first and then sent."""
+    recipe = small("v2")
+    training = build_training(recipe, len(memory), place_all(MACHINE))
+    plan = Plan(len(memory), recipe.batch, 2, 0, process=distributed.number(), processes=distributed.count())
+    order = draw.permutation(recipe.batch, 0)
     found = {}
-    machine = Machine(device="cpu", precision="fp32", threads=1)
+    for name, loader in (
+        ("memory", MemoryLoader(memory)),
+        ("crops", WorkerLoader(Array(data), training.views, 0)),
+    ):
+        view = Unmade(next(loader.batches(plan, 3)), KEY, partial(_view, training), torch.device("cpu"))
+        found[name] = distributed.gather(torch.stack([shuffled(view, order), shuffled(in_order(view), order)], dim=1))
+    return found
+
+
+def take_steps(case, memory, saved=None):
+    """What the steps of a case saw and gave, from a saved state on, and the state in the middle."""
+    recipe = small(case)
+    training = build_training(recipe, len(memory), place_all(MACHINE))
+    smooth(training.model)
+    if saved is not None:
+        training.restore(saved)
+    plan = Plan(len(memory), recipe.batch, 2, 0, process=distributed.number(), processes=distributed.count())
+    losses, order, views, middle = [], [], [], None
+    for batch in MemoryLoader(memory).batches(plan, training.step):
+        order.append(distributed.gather(torch.from_numpy(batch.index)))
+        x_q, x_k = training.views(batch.pixels, batch.sizes, batch.index, batch.epoch)
+        views.append(distributed.gather(torch.stack([x_q, x_k], dim=1)).mean(dim=(2, 3, 4)))
+        losses.append(torch.stack(list(train_step(training, batch))))
+        if training.step == MIDDLE:
+            middle = copy.deepcopy(training.state())
+        if training.step == STEPS:
+            break
+    training.refuse_difference()
+    seen = {"losses": torch.stack(losses), "order": torch.stack(order), "views": torch.stack(views)}
+    return seen | {"model": training.model.state_dict(), "dictionary": training.dictionary.state_dict()}, middle
+
+
+def stray(data, out):
+    """What a run says in which the last process loses a bit of its queue behind step 9."""
+
+    def step(training, batch):
+        loss = train_step(training, batch)
+        if training.step == 9 and distributed.number() == distributed.count() - 1:
+            training.dictionary.keys.view(torch.int32)[3, 5] ^= 1
+        return loss
+
+    loop.train_step = step
+    try:
+        pretrain(data, out, override(small("v2"), {"epochs": 1}), machine=replace(MACHINE, compare_every=5))
+    except MocoError as error:
+        return str(error)
+    return "nothing"
+
+
+def refused(data):
+    """What each process raises where the run directory is a file."""
+    try:
+        pretrain(data, data, small("v2"), machine=MACHINE)
+    except MocoError as error:
+        return distributed.joined([(type(error).__name__, str(error))])
+
+
+def main(folder):
     with distributed.processes("cpu", 60):
-        pixels = np.random.default_rng(0).integers(0, 256, (240, 20, 20, 3), dtype=np.uint8)
-        np.save(f"{out}.{distributed.number()}.npy", pixels)
-        memory, _ = load_memory(Array(f"{out}.{distributed.number()}.npy"), 1)
-        for case in CASES if distributed.count() != 2 else TWICE:
-            recipe = small(case)
-            training = build_training(recipe, len(memory), place_all(machine))
-            smooth(training.model)
-            plan = Plan(
-                len(memory), recipe.batch, 2, recipe.seed, process=distributed.number(), processes=distributed.count()
-            )
-            losses, order, views = [], [], []
-            for batch in MemoryLoader(memory).batches(plan, 0):
-                if training.step == STEPS:
-                    break
-                order.append(distributed.gather(torch.from_numpy(batch.index)))
-                x_q, x_k = training.views(batch.pixels, batch.sizes, batch.index, batch.epoch)
-                views.append(distributed.gather(torch.stack([x_q, x_k], dim=1)).mean(dim=(2, 3, 4)))
-                losses.append(torch.stack(list(train_step(training, batch))))
-            training.refuse_difference()
-            found[case] = {
-                "losses": torch.stack(losses),
-                "order": torch.stack(order),
-                "views": torch.stack(views),
-                "model": training.model.state_dict(),
-                "dictionary": training.dictionary.state_dict(),
-            }
+        mine, count = distributed.number(), distributed.count()
+        data = f"{folder}/{count}-{mine}.npy"
+        np.save(data, np.random.default_rng(0).integers(0, 256, (240, 20, 20, 3), dtype=np.uint8))
+        memory, _ = load_memory(Array(data), 1)
+        found = {"shuffled": shuffled_both_ways(data, memory)}
+        for case in CASES if count != 2 else TWICE:
+            found[case], middle = take_steps(case, memory)
+            if count == 4 and case in GO_ON and distributed.main_process():
+                torch.save(middle, f"{folder}/{case}.pt")
+            if count < 4 and case in GO_ON:
+                saved = torch.load(f"{folder}/{case}.pt", weights_only=True)
+                found[f"{case}, from four"], _ = take_steps(case, memory, saved)
+        if count == 2:
+            found["stray"] = stray(f"{folder}/2-0.npy", f"{folder}/stray")
+            found["refused"] = refused(f"{folder}/2-0.npy")
         if distributed.main_process():
-            torch.save(found, out)
-        if distributed.count() > 1:  # a process that strays is found and named
-            queue = KeyQueue(40, 16, torch.Generator().manual_seed(0))
-            if distributed.number() == distributed.count() - 1:
-                queue.keys[3, 5] += 1e-7
-            try:
-                distributed.refuse_difference({"the dictionary": distributed.checksum([queue.keys])})
-            except ValueError as error:
-                if distributed.main_process():
-                    print(error)
+            torch.save(found, f"{folder}/{count}.pt")
 
 
 if __name__ == "__main__":

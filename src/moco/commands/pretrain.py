@@ -10,7 +10,6 @@ from typing import Any
 from moco import distributed
 from moco.backbones import refuse_unknown
 from moco.commands.choose import choose_recipe, named_recipe
-from moco.commands.report import report
 from moco.commands.tell import Silent, Teller
 from moco.commands.watch import KNNWatch, open_watched
 from moco.data.loader import Loader, MemoryLoader, Plan, WorkerLoader
@@ -77,11 +76,17 @@ def pretrain(
         try:
             _pretrain(run, chosen, source, facts, watched, machine, tell, until)
             if until is None:
-                page = distributed.on_main(lambda: report(out))
+                page = distributed.on_main(lambda: _report(out))
                 tell.note(f"{page} shows the run; moco.load({str(out)!r}) gives the encoder")
         finally:
             run.unlock()
     return out
+
+
+def _report(out: Path) -> Path:
+    from moco.commands.report import report  # half a second of drawing libraries, which the other processes do without
+
+    return report(out)
 
 
 def _pretrain(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -93,9 +95,20 @@ class Plan:
 
     def index(self, step: int) -> NDArray[np.int64]:
         """The images of a step that are this process's, by position in the source."""
+        return self._at(step, np.arange(self.batch)[self.own])
+
+    def everyone(self, step: int) -> NDArray[np.int64]:
+        """The images of a step, of all processes, in their order."""
+        return self._at(step, np.arange(self.batch))
+
+    @property
+    def own(self) -> slice:
+        """This process's part of a batch."""
         share = self.batch // self.processes
-        first = step % self.steps_per_epoch * self.batch + self.process * share
-        positions = np.arange(first, first + share)
+        return slice(self.process * share, (self.process + 1) * share)
+
+    def _at(self, step: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        positions = step % self.steps_per_epoch * self.batch + places
         if self.sharded is not None:
             return self.sharded.order(self.seed, self.epoch(step), positions, self.batch)
         return order(self.images, self.seed, self.epoch(step), positions)
@@ -112,6 +125,10 @@ class Batch:
     epoch: int
     skipped: Skipped
     """What this batch found unreadable."""
+    everyone: NDArray[np.int64] | None = None
+    """The images of the step, of all processes, in their order."""
+    memory: Memory | None = None
+    """Where this process finds any image, if it holds all."""
 
 
 class Loader(Protocol):
@@ -131,9 +148,10 @@ class MemoryLoader:
     def batches(self, plan: Plan, start: int) -> Iterator[Batch]:
         """Whole images, padded to the largest of the batch."""
         for step in range(start, plan.steps):
-            index = plan.index(step)
+            everyone = plan.everyone(step)
+            index = everyone[plan.own]
             pixels, sizes = self.memory.batch(index)
-            yield Batch(pixels, sizes, index, plan.epoch(step), {})
+            yield Batch(pixels, sizes, index, plan.epoch(step), {}, everyone, self.memory)
 
 
 class WorkerLoader:
@@ -145,7 +163,7 @@ class WorkerLoader:
         self.workers = workers
 
     def batches(self, plan: Plan, start: int) -> Iterator[Batch]:
-        """Crops, cut by the workers."""
+        """Crops, cut by the workers; raises MocoError where no image can be read."""
         loader = DataLoader(
             _Steps(self.source, self.cutter, plan, start),
             batch_size=None,
@@ -153,7 +171,24 @@ class WorkerLoader:
             worker_init_fn=_leave_signals_to_the_main_process,
             prefetch_factor=2 if self.workers else None,
         )
-        yield from loader
+        for batch in loader:
+            if isinstance(batch, MocoError):
+                raise batch
+            yield batch
+
+
+@contextmanager
+def killed_workers_are_told() -> Iterator[None]:
+    """Turn what torch raises about a killed worker, wherever the main process is then, into a sentence."""
+    try:
+        yield
+    except (RuntimeError, ConnectionResetError, EOFError) as error:  # the last two from the queue that it filled
+        if isinstance(error, RuntimeError) and not re.search(r"DataLoader worker .*(killed by|exited)", str(error)):
+            raise
+        raise MocoError(
+            "a process that decodes images was killed, for a lack of memory perhaps (--machine.workers sets how many "
+            "there are); the same command goes on from the last checkpoint"
+        ) from None
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
@@ -162,8 +197,8 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-class _Steps(Dataset[Batch]):
-    """Item i is the batch of step `start` + i."""
+class _Steps(Dataset[Batch | MocoError]):
+    """Item i is the batch of step `start` + i, or what there is to say instead."""
 
     def __init__(self, source: Source, cutter: Cutter, plan: Plan, start: int) -> None:
         self.source, self.cutter, self.plan, self.start = source, cutter, plan, start
@@ -171,11 +206,18 @@ class _Steps(Dataset[Batch]):
     def __len__(self) -> int:
         return self.plan.steps - self.start
 
-    def __getitem__(self, item: int) -> Batch:
+    def __getitem__(self, item: int) -> Batch | MocoError:
+        try:
+            return self._batch(item)
+        except MocoError as error:  # raised in a worker, it would come with a page of its history
+            return error
+
+    def _batch(self, item: int) -> Batch:
         step = self.start + item
         if step >= self.plan.steps:
             raise IndexError(item)
-        epoch, index = self.plan.epoch(step), self.plan.index(step)
+        epoch, everyone = self.plan.epoch(step), self.plan.everyone(step)
+        index = everyone[self.plan.own]
         if self.plan.sharded is not None:
             for coming in range(step, min(step + AHEAD, self.plan.steps), AHEAD // 8):
                 self.plan.sharded.expect(self.plan.index(coming))
@@ -185,7 +227,7 @@ class _Steps(Dataset[Batch]):
         crops = torch.empty(len(index), len(where), 3, self.cutter.size, self.cutter.size, dtype=torch.uint8)
         for row, image in enumerate(images):
             self._cut(crops[row], image, where, row, int(index[row]), epoch, skipped)
-        return Batch(crops, None, index, epoch, skipped)
+        return Batch(crops, None, index, epoch, skipped, everyone)
 
     def _cut(
         self, out: Tensor, image: _Found, where: Sequence[Any], row: int, i: int, epoch: int, skipped: Skipped
