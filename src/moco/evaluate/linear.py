@@ -7,7 +7,7 @@ image once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,16 +92,10 @@ def linear(
 
     def features() -> Iterable[tuple[Tensor, NDArray[np.int64]]]:
         plan = Plan(len(labels), min(settings.batch, len(labels)), settings.epochs, settings.seed)
-        for batch in loader.batches(plan, 0):
-            pixels = batch.pixels.to(placement.device, non_blocking=True)
-            fmt = placement.memory_format
-            if batch.sizes is None:
-                x, _ = views.finish(pixels, batch.index, batch.epoch, fmt)
-            else:
-                x, _ = views(pixels, batch.sizes, batch.index, batch.epoch, fmt)
+        for x, index in crops(loader, plan, views, placement):
             with torch.no_grad(), placement.autocast():
                 made: Tensor = backbone(x)
-            yield made.float(), labels[batch.index]
+            yield made.float(), labels[index]
 
     backbone.eval()
     scores = _classify(features(), len(labels), judged, classes, settings)
@@ -112,6 +106,18 @@ def linear(
             "keeps state in eval mode, so its linear score would mean nothing"
         )
     return scores
+
+
+def crops(loader: Loader, plan: Plan, views: Views, placement: Placement) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+    """The crops of each step, float32 N x 3 x S x S on the device, and the positions (N) of their images."""
+    fmt = placement.memory_format
+    for batch in loader.batches(plan, 0):
+        pixels = batch.pixels.to(placement.device, non_blocking=True)
+        if batch.sizes is None:
+            x, _ = views.finish(pixels, batch.index, batch.epoch, fmt)
+        else:
+            x, _ = views(pixels, batch.sizes, batch.index, batch.epoch, fmt)
+        yield x, batch.index
 
 
 def quick_linear(
