@@ -6,9 +6,11 @@ those of the untrained network and on the pixels themselves.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
+from moco import distributed
+from moco.errors import MocoError
+from moco.evaluate.contest import Contest, Features
+from moco.evaluate.interval import t_interval, t_words
+from moco.evaluate.result import Cell, Result
 from moco.ops import draw
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
@@ -26,26 +33,82 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Features:
-    """Features (N x D) and labels (N) of images whose classes are known."""
+@dataclass(frozen=True, kw_only=True)
+class FewLabels:
+    """The protocol."""
 
-    features: Floats
-    labels: NDArray[np.int64]
+    name: ClassVar[str] = "few-labels"
+    prefix: ClassVar[str] = "few_labels"
+    needs_labels: ClassVar[bool] = True
+
+    per_class: tuple[int, ...] = (1, 5, 10, 20)
+    """Labelled images of each class; those that the smallest class does not have are left out."""
+    draws: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.per_class or min(self.per_class) < 1:
+            raise MocoError(f"--few-labels-per-class {' '.join(map(str, self.per_class))}: numbers from 1 on")
+        if self.draws < 1:
+            raise MocoError(f"--few-labels-draws {self.draws}: must be at least 1")
+
+    def judge(self, contest: Contest) -> Result:
+        """Mean accuracy over the draws, for each number of labels."""
+        fewest = int(np.bincount(contest.readable(contest.train).labels).min())
+        counts = [n for n in self.per_class if n <= fewest]
+        if not counts:
+            raise MocoError(
+                f"{contest.data}: few-labels needs {min(self.per_class)} images of each class to learn from; the "
+                f"smallest class has {fewest} (where data do not come split, some are held back: --split)"
+            )
+        rows: dict[str, list[Cell]] = {}
+        judged = 0
+        for contender in contest.contenders:
+            train, test = (contest.features(contender, side) for side in (contest.train, contest.test))
+            judged = len(test.labels)
+            scores = [self._score(train, test, n) for n in counts]
+            rows[contender.name] = [Cell(score.mean, score.std, t_interval(score.values)) for score in scores]
+        return Result(
+            protocol=self.name,
+            data=contest.data,
+            title=f"linear classifier on few labels, mean of {self.draws} draws, judged on {judged:,} images",
+            columns=[f"{n} per class" for n in counts],
+            rows=rows,
+            settings=dataclasses.asdict(self),
+            interval=t_words(self.draws) if self.draws > 1 else "",
+        )
+
+    def _score(self, train: Features, test: Features, per_class: int) -> Score:
+        """Several processes take shares of the draws."""
+        own = list(range(self.draws))[distributed.share(self.draws, 1)]
+        values = few_labels(train, test, per_class, own, self.seed).values
+        distributed.meet()
+        return Score(tuple(distributed.joined(values)))
 
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy over several draws of labels: mean and standard deviation."""
+    """Accuracy of each of several draws of labels."""
 
-    mean: float
-    std: float
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the draws."""
+        return float(np.mean(self.values))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the draws."""
+        return float(np.std(self.values))
 
 
-def few_labels(train: Features, test: Features, per_class: int, draws: int = 10, seed: int = 0) -> Score:
-    """Accuracy on `test` of a logistic regression on `per_class` images of each class of `train`."""
+def few_labels(
+    train: Features, test: Features, per_class: int, draws: Iterable[int] = range(10), seed: int = 0
+) -> Score:
+    """Accuracy on `test` of a logistic regression on `per_class` images of each class of `train`, for each draw."""
     found = []
-    for one in range(draws):
+    for one in draws:
         chosen = draw_labels(train.labels, per_class, seed, one)
         known, judged = _in_their_span(train.features[chosen], test.features)
         fewest = int(np.unique(train.labels[chosen], return_counts=True)[1].min())
@@ -54,7 +117,7 @@ def few_labels(train: Features, test: Features, per_class: int, draws: int = 10,
             warnings.simplefilter("ignore", ConvergenceWarning)  # an unfinished fit of a weak penalty is seldom picked
             probe.fit(known, train.labels[chosen])
         found.append(float((probe.predict(judged) == test.labels).mean()))
-    return Score(float(np.mean(found)), float(np.std(found)))
+    return Score(tuple(found))
 
 
 def draw_labels(labels: NDArray[np.int64], per_class: int, seed: int, number: int) -> NDArray[np.int64]:

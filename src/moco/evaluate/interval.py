@@ -1,0 +1,41 @@
+"""How far a score may lie from what more images or more draws would give: 95 % intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+Interval = tuple[float, float]
+
+CONFIDENCE = 0.95
+
+
+def wilson(share: float, n: int) -> Interval:
+    """Wilson's score interval (1927) of a share of n independent images; never leaves [0, 1]."""
+    z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def t_interval(values: Sequence[float]) -> Interval | None:
+    """Student's interval of the mean of independent draws; None for fewer than two."""
+    n = len(values)
+    if n < 2:
+        return None
+    t = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))
+    mean, half = float(np.mean(values)), t * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return mean - half, mean + half
+
+
+def wilson_words(n: int) -> str:
+    """What `wilson` is, for a file or a table."""
+    return f"95 % Wilson interval of a share of {n:,} judged images"
+
+
+def t_words(draws: int) -> str:
+    """What `t_interval` is, for a file or a table."""
+    return f"95 % t interval of the mean of {draws} draws; the judged images are the same in all"
