@@ -61,10 +61,6 @@ class Prepared:
         """Positions in the source of the images that were readable; known after a pass."""
         return np.array(self._index, dtype=np.int64)
 
-    def pixels(self) -> NDArray[np.float32]:
-        """The images themselves as features: N x (3 S S), in [0, 1]."""
-        return np.concatenate([b.flatten(1).numpy().astype(np.float32) / 255 for b in self.batches(1024)])
-
 
 def _in_memory(source: Source) -> bool:
     """Whether the source hands out pixels: then worker processes would only copy them."""

@@ -26,6 +26,11 @@ class PerClass:
     def __str__(self) -> str:
         return f"{self.number} per class"
 
+    @property
+    def words(self) -> str:
+        """For a sentence."""
+        return f"{self.number} label{'s' if self.number > 1 else ''} per class"
+
 
 @dataclass(frozen=True)
 class Share:
@@ -39,6 +44,11 @@ class Share:
 
     def __str__(self) -> str:
         return f"{100 * self.share:g}%"
+
+    @property
+    def words(self) -> str:
+        """For a sentence."""
+        return f"{self} of the labels"
 
 
 Amount = PerClass | Share

@@ -7,39 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from moco.data.labelled import Labelled, some
 from moco.data.loader import Loader, Plan
-from moco.data.part import Part
-from moco.data.source import Source
 from moco.embed import Prepared
+from moco.evaluate.contender import Contender
+from moco.evaluate.contest import Contest
+from moco.evaluate.linear import crop_views
 from moco.preprocess import Preprocess
 from moco.views import Views
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Labelled images to learn from, of which those at `rows` are in use; all of them are readable."""
-
-    source: Source
-    labels: NDArray[np.int64]
-    loader: Loader
-    """Gives any of the images, by position in `source`."""
-    views: Views
-    preprocess: Preprocess
-    rows: NDArray[np.int64]
-
-    def some(self, rows: NDArray[np.int64]) -> Lesson:
-        """With other rows in use."""
-        return replace(self, rows=rows)
-
-    def middles(self) -> Judged:
-        """The images in use, to judge by."""
-        words = [str(n) for n in self.labels[self.rows]]
-        part = Part(self.source, self.rows, words, self.source.description)
-        return Judged(Prepared(part, self.preprocess.centre), self.labels[self.rows], self.preprocess)
-
-
-@dataclass(frozen=True)
-class Judged:
+class Exam:
     """The middles of images, and their classes (N), that a tuned network is judged by."""
 
     images: Prepared
@@ -48,12 +27,51 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """Readable labelled images to learn from, of which those at `rows` are in use."""
+
+    train: Labelled
+    loader: Loader
+    """Gives any of the images, by position in `train`."""
+    views: Views
+    preprocess: Preprocess
+    rows: NDArray[np.int64]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Of the images in use."""
+        return self.train.labels[self.rows]
+
+    def at(self, rows: NDArray[np.int64]) -> Lesson:
+        """With the images at these rows of `train` in use."""
+        return replace(self, rows=rows)
+
+    def as_exam(self) -> Exam:
+        """The images in use, to be judged by."""
+        used = some(self.train, self.rows)
+        return Exam(Prepared(used.source, self.preprocess.centre), used.labels, self.preprocess)
+
+
+@dataclass(frozen=True)
 class RowsPlan(Plan):
-    """A plan of some images of a larger source: the same order and crops as any image of it would have there."""
+    """A plan of some images of a larger set, by position in that set, so that their crops are those they have there."""
 
     rows: NDArray[np.int64] | None = None
 
     def index(self, step: int) -> NDArray[np.int64]:
-        """The images of a step, by position in the larger source."""
+        """The images of a step."""
         assert self.rows is not None
         return self.rows[super().index(step)]
+
+
+def lesson_of(contest: Contest, contender: Contender, seed: int) -> Lesson:
+    """All images that a contender may learn from; `seed` names the crops."""
+    train, views = contest.readable(contest.train), crop_views(contender.preprocess, seed)
+    rows = np.arange(len(train.labels))
+    return Lesson(train, contest.loader(train, views), views, contender.preprocess, rows)
+
+
+def exam_of(contest: Contest, contender: Contender) -> Exam:
+    """What it is judged by."""
+    images = contest.prepared(contender, contest.test)
+    return Exam(images, contest.readable(contest.test).labels, contender.preprocess)
