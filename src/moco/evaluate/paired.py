@@ -27,7 +27,33 @@ class Difference:
     half: float
 
     @property
-    def verdict(amounts: Sequence[Amount], hits: Mapping[str, Sequence[Hits]], free: Sequence[str], how: str) -> str:
+    def verdict(self) -> int:
+        """1: above, -1: below, 0: the interval holds zero."""
+        return int(self.mean > self.half) - int(self.mean < -self.half)
+
+    def points(self, unsigned: bool) -> str:
+        """In percent with the interval; `unsigned` where words beside it say which is above."""
+        mean, low, high = (100 * (self.mean + side * self.half) for side in (0, -1, 1))
+        if unsigned:
+            low, high = sorted((abs(low), abs(high)))
+            return f"{abs(mean):.1f} ({low:.1f} to {high:.1f})"
+        return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def difference(a: Hits, b: Hits) -> Difference | None:
+    """How far a lies above b; None for a single draw, which says nothing about the spread.
+
+    The interval is Student's over the draws and the normal one over the images, added as variances: other labels would
+    have given another difference, and so would other images to judge.
+    """
+    gap = a.astype(np.float64) - b
+    draws = t_half(gap.mean(axis=1).tolist())
+    if draws is None:
+        return None
+    return Difference(float(gap.mean()), math.hypot(draws, normal_half(gap.mean(axis=0).tolist())))
+
+
+def verdict(amounts: Sequence[Amount], hits: Mapping[str, Sequence[Hits]], free: Sequence[str], how: str) -> str:
     """Did pretraining pay? In plain words, for the first of the contenders whose `hits` these are, one an amount.
 
     For each amount it is put against the best of those in `free`, which were not pretrained; then against each other.
