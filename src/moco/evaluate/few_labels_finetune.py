@@ -18,7 +18,7 @@ from moco.evaluate.labels import Amount, draw_labels, name_keys
 from moco.evaluate.lesson import Exam, exam_of, lesson_of
 from moco.evaluate.paired import Hits
 from moco.evaluate.result import Result
-from moco.evaluate.tuning import Tuning, choose_rate, tune
+from moco.evaluate.tuning import Tuning, choose_rate, rate_words, tune
 
 FIRST = 4
 """Trainings after which it is said how long the rest will take."""
@@ -70,7 +70,8 @@ class FewLabelsFinetune(Tuning):
                 of_draws = [made[self._key(contender, amount, one)] for one in range(self.draws)]
                 hits[contender.name].append(np.stack([right for right, _ in of_draws]))
                 rates[contender.name].append([lr for _, lr in of_draws])
-        return table(self, contest, amounts, hits, {"rates": rates})
+        result = table(self, contest, amounts, hits, {"rates": rates})
+        return replace(result, note=". ".join(words for words in (result.note, rate_words(self)) if words))
 
     def _key(self, contender: Contender, amount: Amount, number: int) -> tuple[str, str, int]:
         return contender.name, str(amount), number
