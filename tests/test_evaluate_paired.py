@@ -28,23 +28,23 @@ def test_luck_that_both_have_in_common_does_not_hide_a_difference():
     """Draws from 30 to 70 %, and one encoder 5 points above the other on each."""
     shares = np.linspace(0.3, 0.7, 6)
     ours, other = hits(6, 2000, shares + 0.05), hits(6, 2000, shares)
-    assert difference(ours, other).verdict == 1
-    assert difference(other, ours).verdict == -1
+    assert difference(ours, other).verdict == "above"
+    assert difference(other, ours).verdict == "below"
 
 
 def test_equal_encoders_are_told_apart_about_once_in_twenty_times():
     told = 0
     for trial in range(200):
         luck = np.random.default_rng(trial).normal(0.5, 0.05, size=(2, 5))
-        told += difference(hits(5, 400, luck[0], 2 * trial), hits(5, 400, luck[1], 2 * trial + 1)).verdict != 0
+        told += difference(hits(5, 400, luck[0], 2 * trial), hits(5, 400, luck[1], 2 * trial + 1)).verdict != "within"
     assert told <= 20, "5 % of 200, and three standard deviations"
 
 
 def test_a_single_draw_and_few_images_claim_nothing():
     one = {"this encoder": [hits(1, 100, 0.9)], "untrained": [hits(1, 100, 0.1)]}
-    assert "one draw says nothing" in verdict([PerClass(1)], one, ["untrained"], "frozen features")
+    assert "One draw says nothing" in verdict([PerClass(1)], one, ["untrained"], "frozen features")
     ten = difference(hits(5, 10, 0.6), hits(5, 10, 0.4, seed=1))
-    assert ten.verdict == 0
+    assert ten.verdict == "within"
 
 
 def test_the_sentence_says_for_each_amount_whether_pretraining_paid_beside_the_best_that_was_not_pretrained():
@@ -58,13 +58,13 @@ def test_the_sentence_says_for_each_amount_whether_pretraining_paid_beside_the_b
     amounts = [PerClass(1), PerClass(5), Share(0.01)]
     text = verdict(amounts, table, ["untrained", "pixels"], "frozen features")
     paid, paid_too, not_paid, beside = text.split(". ")
-    assert paid.startswith("Pretraining paid (frozen features): this encoder is above pixels by points: ")
+    assert paid.startswith("Pretraining paid (frozen features): this encoder is above pixels by 9.0 points (")
     assert paid.endswith("with 1 label per class")
     assert "above untrained" in paid_too
     assert paid_too.endswith("with 5 labels per class")
     assert not_paid.startswith("Pretraining did not pay (frozen features): this encoder is below pixels")
     assert not_paid.endswith("with 1% of the labels")
-    assert beside.startswith("Beside another encoder (frozen features): this encoder minus other.pth in points: -")
+    assert beside.startswith("Beside another encoder (frozen features): this encoder minus other.pth is -")
     same = {"this encoder": first[:1], "untrained": first[:1]}
     text = verdict(amounts[:1], same, ["untrained"], "fine-tuned end to end")
     assert text.startswith("No difference beyond the spread (fine-tuned end to end): this encoder minus untrained")

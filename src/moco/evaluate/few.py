@@ -14,7 +14,7 @@ from moco.errors import MocoError
 from moco.evaluate.contest import Contest
 from moco.evaluate.interval import t_interval, t_words
 from moco.evaluate.labels import Amount, PerClass, read_amount
-from moco.evaluate.paired import Hits, verdict, words
+from moco.evaluate.paired import Hits, brackets, verdict
 from moco.evaluate.result import Cell, Result
 
 AMOUNTS = ("1", "5", "10", "20")
@@ -82,7 +82,7 @@ def table(
         rows=rows,
         settings=dataclasses.asdict(protocol) | more,
         interval=t_words(protocol.draws) if protocol.draws > 1 else "",
-        note=f"{told} ({words(protocol.draws, judged)})" if told and protocol.draws > 1 else told,
+        note=f"{told} ({brackets(protocol.draws, judged)})" if told and protocol.draws > 1 else told,
     )
 
 
@@ -95,4 +95,7 @@ def column(amount: Amount, labels: NDArray[np.int64]) -> str:
 
 def _cell(hits: Hits) -> Cell:
     values = hits.mean(axis=1).tolist()
-    return Cell(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, t_interval(values))
+    if (interval := t_interval(values)) is None:
+        return Cell(values[0])
+    low, high = interval
+    return Cell(float(np.mean(values)), float(np.std(values, ddof=1)), (max(0.0, low), min(1.0, high)))

@@ -102,7 +102,7 @@ def _tell_the_time(note: Callable[[str], None], trainings: int) -> Callable[[], 
         done += 1
         if done == FIRST < trainings:
             minutes = (time.monotonic() - start) / FIRST * (trainings - FIRST) / 60
-            left = f"{minutes:.0f} min" if minutes >= 1 else "less than a minute"
-            note(f"{done} of {trainings} trainings are done; about {left} left")
+            left = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
+            note(f"{done} of {trainings} trainings are done; {left} left")
 
     return told

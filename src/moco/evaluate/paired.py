@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ Hits = NDArray[np.bool_]
 """Which images were judged rightly: draws x N."""
 
 
+Verdict = Literal["above", "within", "below"]
+
+
 @dataclass(frozen=True)
 class Difference:
     """Mean difference of two accuracies, and half the width of its 95 % interval; shares."""
@@ -27,29 +31,29 @@ class Difference:
     half: float
 
     @property
-    def verdict(self) -> int:
-        """1: above, -1: below, 0: the interval holds zero."""
-        return int(self.mean > self.half) - int(self.mean < -self.half)
+    def verdict(self) -> Verdict:
+        """`within`: the interval holds zero, so neither is above the other beyond the spread."""
+        if abs(self.mean) <= self.half:
+            return "within"
+        return "above" if self.mean > 0 else "below"
 
-    def points(self, unsigned: bool) -> str:
-        """In percent with the interval; `unsigned` where words beside it say which is above."""
-        mean, low, high = (100 * (self.mean + side * self.half) for side in (0, -1, 1))
-        if unsigned:
-            low, high = sorted((abs(low), abs(high)))
-            return f"{abs(mean):.1f} ({low:.1f} to {high:.1f})"
-        return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+    def points(self, sign: str = "+") -> str:
+        """In percent with the interval; `sign=""` leaves out the signs, where words beside it say which is above."""
+        mean, *ends = (100 * (self.mean + side * self.half) for side in (0, -1, 1))
+        if not sign:
+            mean, *ends = abs(mean), *sorted(map(abs, ends))
+        return f"{mean:{sign}.1f} points ({ends[0]:{sign}.1f} to {ends[1]:{sign}.1f})"
 
 
-def difference(a: Hits, b: Hits) -> Difference | None:
-    """How far a lies above b; None for a single draw, which says nothing about the spread.
+def difference(a: Hits, b: Hits) -> Difference:
+    """How far a lies above b, from two draws on.
 
     The interval is Student's over the draws and the normal one over the images, added as variances: other labels would
     have given another difference, and so would other images to judge.
     """
     gap = a.astype(np.float64) - b
     draws = t_half(gap.mean(axis=1).tolist())
-    if draws is None:
-        return None
+    assert draws is not None, "a single draw says nothing about the spread"
     return Difference(float(gap.mean()), math.hypot(draws, normal_half(gap.mean(axis=0).tolist())))
 
 
@@ -60,39 +64,36 @@ def verdict(amounts: Sequence[Amount], hits: Mapping[str, Sequence[Hits]], free:
     `how` says how they learnt from the labels: "frozen features".
     """
     first, *others = hits
-    groups: dict[tuple[int, str], list[str]] = {}
-    for other in [None, *(name for name in others if name not in free)]:
-        for i, amount in enumerate(amounts):
-            name = other or _best({name: hits[name][i] for name in others if name in free})
-            if name is None:
-                continue
-            if (found := difference(hits[first][i], hits[name][i])) is None:
-                return "one draw says nothing about the spread, so whether pretraining paid is open: give --few-draws 5"
-            kind = found.verdict if other is None else _COMPARED
-            groups.setdefault((kind, name), []).append(f"{found.points(kind in (1, -1))} with {amount.words}")
-    told = [_VERDICTS[kind].format(how, first, name, ", ".join(groups[kind, name])) for kind, name in _ordered(groups)]
+    if len(hits[first][0]) < 2:
+        return "One draw says nothing about the spread, so whether pretraining paid is open: give --few-draws 5"
+    found: dict[tuple[Verdict, str], list[str]] = {}
+    for i, amount in enumerate(amounts):
+        if beside := {name: hits[name][i] for name in others if name in free}:
+            best = max(beside, key=lambda name: beside[name].mean())
+            one = difference(hits[first][i], beside[best])
+            points = one.points("+" if one.verdict == "within" else "")
+            found.setdefault((one.verdict, best), []).append(f"{points} with {amount.words}")
+    told = [
+        words.format(how=how, first=first, other=other, points=", ".join(points))
+        for kind, words in _SAYS.items()
+        for (verdict, other), points in found.items()
+        if verdict == kind
+    ]
+    for other in (name for name in others if name not in free):
+        gaps = [difference(a, b).points() for a, b in zip(hits[first], hits[other], strict=True)]
+        points = ", ".join(f"{gap} with {amount.words}" for gap, amount in zip(gaps, amounts, strict=True))
+        told.append(f"Beside another encoder ({how}): {first} minus {other} is {points}")
     return ". ".join(told)
 
 
-def _best(hits: Mapping[str, Hits]) -> str | None:
-    return max(hits, key=lambda name: hits[name].mean(), default=None)
-
-
-def _ordered(groups: Mapping[tuple[int, str], object]) -> list[tuple[int, str]]:
-    return sorted(groups, key=lambda group: list(_VERDICTS).index(group[0]))
-
-
-_COMPARED = 2
-_VERDICTS = {
-    1: "Pretraining paid ({}): {} is above {} by points: {}",
-    0: "No difference beyond the spread ({}): {} minus {} in points: {}",
-    -1: "Pretraining did not pay ({}): {} is below {} by points: {}",
-    _COMPARED: "Beside another encoder ({}): {} minus {} in points: {}",
+_SAYS: dict[Verdict, str] = {
+    "above": "Pretraining paid ({how}): {first} is above {other} by {points}",
+    "within": "No difference beyond the spread ({how}): {first} minus {other} is {points}",
+    "below": "Pretraining did not pay ({how}): {first} is below {other} by {points}",
 }
-"""What is said of a difference, by its verdict."""
 
 
-def words(draws: int, judged: int) -> str:
+def brackets(draws: int, judged: int) -> str:
     """What the intervals in the sentences are."""
     return (
         f"in brackets {CONFIDENCE:.0%} intervals of the differences, over {draws} draws of labels, the same for "
