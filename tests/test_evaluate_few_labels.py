@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from moco.evaluate.few_labels import Features, _in_their_span, draw_labels, few_labels
+from moco.evaluate.contest import Features
+from moco.evaluate.few_labels import _in_their_span, draw_labels, few_labels
 
 
 def clouds(n, dim, apart, seed=0):
@@ -35,8 +36,8 @@ def test_coordinates_in_the_span_give_the_same_classifier():
 
 def test_more_labels_and_better_features_score_higher_and_noise_is_chance():
     train, test = clouds(400, 20, 1.0), clouds(400, 20, 1.0, seed=1)
-    few, many = few_labels(train, test, 1, draws=5), few_labels(train, test, 20, draws=5)
+    few, many = few_labels(train, test, 1, draws=range(5)), few_labels(train, test, 20, draws=range(5))
     assert few.mean < many.mean
     assert many.mean > 0.9
-    noise = few_labels(clouds(400, 20, 0.0), clouds(400, 20, 0.0, seed=1), 20, draws=5)
+    noise = few_labels(clouds(400, 20, 0.0), clouds(400, 20, 0.0, seed=1), 20, draws=range(5))
     assert 0.15 < noise.mean < 0.35

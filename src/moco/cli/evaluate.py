@@ -51,6 +51,12 @@ class Evaluate:
     """linear, linear-quick: learning rates, tried side by side; the papers' 30 at a batch of 256."""
     linear_sweep: bool = False
     """linear, linear-quick: choose among rates from 0.3 to 300 on a tenth of the training images, for each row."""
+    labelfree_images: int = 1000
+    """labelfree: how many images, evenly spread over all."""
+    labelfree_views: int = 10
+    """labelfree: views of each image; the paper of LiDAR takes 50."""
+    labelfree_features: tuple[Literal["backbone", "head"], ...] = ("backbone",)
+    """labelfree: as for knn."""
     machine: Machine = field(default_factory=Machine)
 
 

@@ -60,15 +60,15 @@ class Contest:
     def __init__(
         self,
         contenders: list[Contender],
-        images: Source,
+        images: Source | None,
         data: str,
         parts: tuple[Labelled, Labelled] | None,
         machine: Machine,
         placement: Placement,
         note: Callable[[str], None],
     ) -> None:
-        self.contenders, self.images, self.data = contenders, images, data
-        self._parts = parts
+        self.contenders, self.data = contenders, data
+        self._images_alone, self._parts = images, parts
         self.machine, self.placement, self.note = machine, placement, note
         self._prepared: dict[tuple[int, int], Prepared] = {}
         self._features: dict[tuple[str, int, Kind], NDArray[np.float32]] = {}
@@ -76,19 +76,22 @@ class Contest:
         self._memory: dict[int, tuple[Source, Memory | None]] = {}
 
     @property
+    def images(self) -> Source:
+        """All images, whether or not they have classes; for protocols that need none."""
+        assert self._images_alone is not None
+        return self._images_alone
+
+    @property
     def train(self) -> Labelled:
         """What may be learnt from."""
-        return self._labelled()[0]
+        assert self._parts is not None
+        return self._parts[0]
 
     @property
     def test(self) -> Labelled:
         """What is judged; its classes are those of `train`, by number."""
-        return self._labelled()[1]
-
-    def _labelled(self) -> tuple[Labelled, Labelled]:
-        if self._parts is None:
-            raise MocoError(f"{self.data} has no classes to judge by")
-        return self._parts
+        assert self._parts is not None
+        return self._parts[1]
 
     def features(self, contender: Contender, side: Labelled, kind: Kind = "backbone") -> Features:
         """What a contender makes of the readable images of `train` or `test`; with several processes, call it on all.
@@ -125,5 +128,7 @@ class Contest:
     def _images(self, contender: Contender, source: Source) -> Prepared:
         size = contender.preprocess.size
         if (id(source), size) not in self._prepared:
-            self._prepared[id(source), size] = Prepared(source, contender.preprocess.centre, self.machine.decoders)
+            self._prepared[id(source), size] = Prepared(
+                source, contender.preprocess.centre, self.machine.decoders, together=True
+            )
         return self._prepared[id(source), size]
