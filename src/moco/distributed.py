@@ -151,6 +151,13 @@ def on_main(do: Callable[[], T]) -> T:
     return value
 
 
+def on_each(do: Callable[[], T]) -> T:
+    """What `do` gives on each process, the main one first; where that raises MocoError, it says why for all."""
+    made: list[T] = []
+    on_main(lambda: made.append(do()))
+    return made[0] if made else do()
+
+
 def main_alone(do: Callable[[], T]) -> T:
     """The same as `on_main`, for work that takes long: the others wait for as long as it takes, without a time limit.
 

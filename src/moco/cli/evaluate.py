@@ -59,6 +59,12 @@ class Evaluate:
     """finetune, few-labels-finetune: more epochs where they make fewer steps than this."""
     finetune_lrs: tuple[float, ...] = ()
     """finetune, few-labels-finetune: choose among these rates on a fifth of the training images, for each row."""
+    labelfree_images: int = 1000
+    """labelfree: how many images, evenly spread over all."""
+    labelfree_views: int = 10
+    """labelfree: views of each image; the paper of LiDAR takes 50."""
+    labelfree_features: tuple[Literal["backbone", "head"], ...] = ("backbone",)
+    """labelfree: as for knn."""
     machine: Machine = field(default_factory=Machine)
 
 

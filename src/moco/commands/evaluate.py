@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from moco import distributed
 from moco.commands.parts import Name, open_parts, refuse_unclear_data
@@ -21,6 +21,7 @@ from moco.evaluate.few_labels import FewLabels
 from moco.evaluate.few_labels_finetune import FewLabelsFinetune
 from moco.evaluate.finetune import Finetune
 from moco.evaluate.knn import KNN
+from moco.evaluate.labelfree import LabelFree
 from moco.evaluate.linear import Linear
 from moco.evaluate.linear_quick import LinearQuick
 from moco.evaluate.result import Result, slug
@@ -28,12 +29,11 @@ from moco.machine import Machine
 from moco.run.load import Opened, open_encoder
 
 PROTOCOLS: dict[str, type[Judge]] = {
-    protocol.name: protocol for protocol in (KNN, FewLabels, Linear, LinearQuick, Finetune, FewLabelsFinetune)
+    protocol.name: protocol
+    for protocol in (KNN, FewLabels, FewLabelsFinetune, Linear, LinearQuick, Finetune, LabelFree)
 }
 QUICK = ("knn", "few-labels")
 """What is judged by where no protocol is named: minutes, where linear classification takes hours on large data."""
-
-T = TypeVar("T")
 
 
 def evaluate(
@@ -62,11 +62,12 @@ def evaluate(
     refuse_unclear_data(data, train, test, split)
     with distributed.processes(machine.device, machine.timeout_seconds):
         tell = tell if tell is not None and distributed.main_process() else Silent()
-        opened = _once(lambda: open_encoder(encoder))
-        others = {one: _once(lambda one=one: open_encoder(one)) for one in against if one not in BASELINES}  # type: ignore[misc]
+        opened = _opened(encoder)
+        others = {one: _opened(one) for one in against if one not in BASELINES}
         labelled = any(judge.needs_labels for judge in judges)
-        parts = _once(lambda: open_parts(data, train, test, split, tell.note)) if labelled else None
-        images = parts[1].source if parts is not None else _once(lambda: open_source(_the(data, test)))
+        parts = distributed.on_each(lambda: open_parts(data, train, test, split, tell.note)) if labelled else None
+        whole = any(not judge.needs_labels for judge in judges)
+        images = distributed.on_each(lambda: open_source(_the(data, test))) if whole else None
         always = [one for judge in judges for one in getattr(judge, "always_beside", ())]
         contest = Contest(
             contenders(os.fspath(encoder), opened, [*against, *always], lambda one: others[one]),
@@ -109,11 +110,8 @@ def named_protocol(name: str, flags: Mapping[str, Any] | None = None) -> Judge:
     return protocol(**{own[flag]: value for flag, value in (flags or {}).items() if flag in own and value is not None})
 
 
-def _once(do: Callable[[], T]) -> T:
-    """What `do` gives, on each process; where it fails, the main one says so for all."""
-    made: list[T] = []
-    distributed.on_main(lambda: made.append(do()))
-    return made[0] if made else do()
+def _opened(encoder: Name) -> Opened:
+    return distributed.on_each(lambda: open_encoder(encoder))
 
 
 def _the(*names: Name | None) -> Name:

@@ -53,7 +53,7 @@ def refuse_unclear_data(data: Name | None, train: Name | None, test: Name | None
 
 
 def _of_one(data: Name, split: float | None) -> tuple[Labelled, Labelled]:
-    labelled = open_labelled(data)
+    labelled = _named("data", data)
     if labelled.bank is not None:
         if split is not None:
             raise MocoError(
@@ -77,4 +77,5 @@ def _named(flag: str, where: Name) -> Labelled:
     try:
         return open_labelled(where)
     except MocoError as error:
-        raise MocoError(str(error).replace("--data", f"--{flag}")) from None
+        said = str(error).replace("--data", f"--{flag}")
+        raise MocoError(said + ("; labelfree needs no classes" if "class" in said else "")) from None

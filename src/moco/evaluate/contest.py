@@ -60,15 +60,15 @@ class Contest:
     def __init__(
         self,
         contenders: list[Contender],
-        images: Source,
+        images: Source | None,
         data: str,
         parts: tuple[Labelled, Labelled] | None,
         machine: Machine,
         placement: Placement,
         note: Callable[[str], None],
     ) -> None:
-        self.contenders, self.images, self.data = contenders, images, data
-        self._parts = parts
+        self.contenders, self.data = contenders, data
+        self._images_alone, self._parts = images, parts
         self.machine, self.placement, self.note = machine, placement, note
         self._prepared: dict[tuple[int, int], Prepared] = {}
         self._features: dict[tuple[str, int, Kind], NDArray[np.float32]] = {}
@@ -76,26 +76,29 @@ class Contest:
         self._memory: dict[int, tuple[Source, Memory | None]] = {}
 
     @property
+    def images(self) -> Source:
+        """All images, whether or not they have classes; for protocols that need none."""
+        assert self._images_alone is not None
+        return self._images_alone
+
+    @property
     def train(self) -> Labelled:
         """What may be learnt from."""
-        return self._labelled()[0]
+        assert self._parts is not None
+        return self._parts[0]
 
     @property
     def test(self) -> Labelled:
         """What is judged; its classes are those of `train`, by number."""
-        return self._labelled()[1]
-
-    def _labelled(self) -> tuple[Labelled, Labelled]:
-        if self._parts is None:
-            raise MocoError(f"{self.data} has no classes to judge by")
-        return self._parts
+        assert self._parts is not None
+        return self._parts[1]
 
     def features(self, contender: Contender, side: Labelled, kind: Kind = "backbone") -> Features:
         """What a contender makes of the readable images of `train` or `test`; with several processes, call it on all.
 
         Of a contender without a head, `head` are its features.
         """
-        images = self.prepared(contender, side)
+        images = self._images(contender, side.source)
         module = contender.module if kind == "backbone" or contender.whole is None else contender.whole
         key = (contender.name, id(side), kind if module is contender.whole else "backbone")
         if key not in self._features:
@@ -105,19 +108,12 @@ class Contest:
             self._features[key] = made
         return Features(self._features[key], side.labels[images.index])
 
-    def prepared(self, contender: Contender, side: Labelled) -> Prepared:
-        """The readable images of `train` or `test`, at the contender's size."""
-        size, source = contender.preprocess.size, side.source
-        if (id(source), size) not in self._prepared:
-            self._prepared[id(source), size] = Prepared(source, contender.preprocess.centre, self.machine.decoders)
-        return self._prepared[id(source), size]
-
     def readable(self, side: Labelled) -> Labelled:
         """Only those images of `train` or `test` that can be read."""
         if id(side) not in self._readable:
             first = self.contenders[0]
             self.features(first, side)
-            self._readable[id(side)] = some(side, self.prepared(first, side).index)
+            self._readable[id(side)] = some(side, self._images(first, side.source).index)
         return self._readable[id(side)]
 
     def loader(self, side: Labelled, views: Views) -> Loader:
@@ -128,3 +124,11 @@ class Contest:
             self._memory[id(side.source)] = side.source, memory
         _, memory = self._memory[id(side.source)]
         return MemoryLoader(memory) if memory is not None else WorkerLoader(side.source, views, self.machine.decoders)
+
+    def _images(self, contender: Contender, source: Source) -> Prepared:
+        size = contender.preprocess.size
+        if (id(source), size) not in self._prepared:
+            self._prepared[id(source), size] = Prepared(
+                source, contender.preprocess.centre, self.machine.decoders, together=True
+            )
+        return self._prepared[id(source), size]

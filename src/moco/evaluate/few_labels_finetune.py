@@ -15,7 +15,7 @@ from moco.evaluate.contender import Contender
 from moco.evaluate.contest import Contest
 from moco.evaluate.few import AMOUNTS, fitting, refuse_impossible, table
 from moco.evaluate.labels import Amount, draw_labels, name_keys
-from moco.evaluate.lesson import Exam, exam_of, lesson_of
+from moco.evaluate.lesson import Exam, exams_of, lesson_of
 from moco.evaluate.paired import Hits
 from moco.evaluate.result import Result
 from moco.evaluate.tuning import Tuning, choose_rate, rate_words, tune
@@ -53,7 +53,7 @@ class FewLabelsFinetune(Tuning):
         known = contest.readable(contest.train)
         keys, amounts = name_keys(known.source), fitting(self.amounts, known.labels, contest.data)
         tuned = [c for c in contest.contenders if c.learns]
-        exams = {c.name: exam_of(contest, c) for c in tuned}
+        exams = exams_of(contest, tuned)
         trainings = [(c, amount, one) for one in range(self.draws) for amount in amounts for c in tuned]
         own = trainings[distributed.number() :: distributed.count()]
         told, found = _tell_the_time(contest.note, len(own)), []

@@ -11,7 +11,7 @@ from moco.evaluate.contender import Contender
 from moco.evaluate.contest import Contest
 from moco.evaluate.interval import wilson, wilson_words
 from moco.evaluate.labels import name_keys
-from moco.evaluate.lesson import exam_of, lesson_of
+from moco.evaluate.lesson import Exam, exams_of, lesson_of
 from moco.evaluate.probe import TOP
 from moco.evaluate.result import Cell, Format, Result
 from moco.evaluate.tuning import Tuning, choose_rate, rate_words, tune
@@ -27,7 +27,8 @@ class Finetune(Tuning):
         """Accuracy after the last epoch, of every contender that has weights."""
         train, test = contest.readable(contest.train), contest.readable(contest.test)
         tuned = [c for c in contest.contenders if c.learns]
-        own = [self.score(contest, c) for c in tuned[distributed.number() :: distributed.count()]]
+        exams = exams_of(contest, tuned)
+        own = [self.score(contest, c, exams[c.name]) for c in tuned[distributed.number() :: distributed.count()]]
         distributed.meet()
         scores = {score.contender: score for score in distributed.joined(own)}
         judged, plan = len(test.labels), self.plan(lesson_of(contest, tuned[0], self.seed).rows)
@@ -52,9 +53,9 @@ class Finetune(Tuning):
             note=rate_words(self),
         )
 
-    def score(self, contest: Contest, contender: Contender) -> FinetuneScore:
+    def score(self, contest: Contest, contender: Contender, exam: Exam) -> FinetuneScore:
         """A tuned copy, judged after each epoch, or so seldom that judging takes no more images than learning."""
-        lesson, exam = lesson_of(contest, contender, self.seed), exam_of(contest, contender)
+        lesson = lesson_of(contest, contender, self.seed)
         keys, rates = name_keys(lesson.train.source), self.rates(contender.trained)
         lr = choose_rate(contender.module, lesson, rates, self, contest.placement, keys)
         every = -(-len(exam.labels) // len(lesson.rows))

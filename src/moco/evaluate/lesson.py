@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,7 +72,11 @@ def lesson_of(contest: Contest, contender: Contender, seed: int) -> Lesson:
     return Lesson(train, contest.loader(train, views), views, contender.preprocess, rows)
 
 
-def exam_of(contest: Contest, contender: Contender) -> Exam:
-    """What it is judged by."""
-    images = contest.prepared(contender, contest.test)
-    return Exam(images, contest.readable(contest.test).labels, contender.preprocess)
+def exams_of(contest: Contest, contenders: Sequence[Contender]) -> dict[str, Exam]:
+    """What each contender is judged by, under its name: this process has all the images, and one copy for each size."""
+    test = contest.readable(contest.test)
+    made: dict[int, Prepared] = {}
+    for one in contenders:
+        if one.preprocess.size not in made:
+            made[one.preprocess.size] = Prepared(test.source, one.preprocess.centre, contest.machine.decoders)
+    return {one.name: Exam(made[one.preprocess.size], test.labels, one.preprocess) for one in contenders}
