@@ -128,7 +128,7 @@ def rate_words(settings: Tuning) -> str:
     if not settings.lrs:
         return ""
     return (
-        f"each contender's rate was chosen among {', '.join(f'{lr:g}' for lr in settings.lrs)} on {HELD_BACK:.0%} of "
+        f"Each contender's rate was chosen among {', '.join(f'{lr:g}' for lr in settings.lrs)} on {HELD_BACK:.0%} of "
         "the training images that were held back; then a fresh copy was tuned on all of them and judged"
     )
 
