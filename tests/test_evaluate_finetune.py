@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from moco.commands.evaluate import evaluate
+from moco.commands.evaluate import evaluate, named_protocol
 from moco.encoder import build_encoder
 from moco.errors import MocoError
 from moco.evaluate.few_labels import FewLabels
@@ -140,3 +140,21 @@ def test_impossible_amounts_and_draws_are_refused(wrong):
     for protocol in (FewLabels, FewLabelsFinetune):
         with pytest.raises(MocoError, match="--few"):
             protocol(**wrong)
+
+
+def test_flags_reach_the_protocol_they_belong_to_and_those_not_given_leave_its_defaults():
+    flags = {"few_amounts": ("1%",), "few_draws": None, "finetune_lrs": (0.1,), "finetune_epochs": None, "knn_k": (3,)}
+    assert named_protocol("few-labels-finetune", flags) == FewLabelsFinetune(amounts=("1%",), lrs=(0.1,))
+    assert named_protocol("few-labels", flags | {"few_draws": 3}) == FewLabels(amounts=("1%",), draws=3)
+    assert named_protocol("finetune", flags) == Finetune(lrs=(0.1,))
+
+
+def test_an_encoder_of_another_size_is_judged_beside_and_named(asked, tmp_path):
+    recipe = override(v2(), {"encoder.backbone": "resnet10w2", "encoder.stem": "small", "image_size": 24})
+    save_encoder(tmp_path / "other.pt", build_encoder(recipe.encoder)[0], recipe, 1)
+    protocols = [FewLabelsFinetune(amounts=("2",), draws=2, **SHORT)]
+    (result,) = evaluate(protocols=protocols, against=(str(tmp_path / "other.pt"),), **asked)
+    assert list(result.rows) == ["this encoder", str(tmp_path / "other.pt"), "untrained"]
+    assert (
+        f"Beside another encoder (fine-tuned end to end): this encoder minus {tmp_path / 'other.pt'} is" in result.note
+    )

@@ -20,9 +20,6 @@ from moco.evaluate.paired import Hits
 from moco.evaluate.result import Result
 from moco.evaluate.tuning import Tuning, choose_rate, rate_words, tune
 
-FIRST = 4
-"""Trainings after which it is said how long the rest will take."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class FewLabelsFinetune(Tuning):
@@ -56,7 +53,8 @@ class FewLabelsFinetune(Tuning):
         exams = exams_of(contest, tuned)
         trainings = [(c, amount, one) for one in range(self.draws) for amount in amounts for c in tuned]
         own = trainings[distributed.number() :: distributed.count()]
-        told, found = _tell_the_time(contest.note, len(own)), []
+        told = _tell_the_time(contest.note, len(own), len(own) // self.draws)
+        found = []
         for contender, amount, one in own:
             rows = draw_labels(known.labels, keys, amount, self.seed, one)
             found.append((self._key(contender, amount, one), self._hits(contest, contender, exams, rows, keys, one)))
@@ -93,15 +91,16 @@ class FewLabelsFinetune(Tuning):
         return ranks < 1, lr
 
 
-def _tell_the_time(note: Callable[[str], None], trainings: int) -> Callable[[], None]:
-    """To be called after each training: says once, after a few, how long all will take."""
+def _tell_the_time(note: Callable[[str], None], trainings: int, first: int) -> Callable[[], None]:
+    """To be called after each training: says once, after the `first` so many, how long the others will take."""
     start, done = time.monotonic(), 0
+    note(f"{trainings} trainings on few labels")
 
     def told() -> None:
         nonlocal done
         done += 1
-        if done == FIRST < trainings:
-            minutes = (time.monotonic() - start) / FIRST * (trainings - FIRST) / 60
+        if done == first < trainings:
+            minutes = (time.monotonic() - start) / first * (trainings - first) / 60
             left = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
             note(f"{done} of {trainings} trainings are done; {left} left")
 
