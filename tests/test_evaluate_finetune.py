@@ -142,6 +142,21 @@ def test_impossible_amounts_and_draws_are_refused(wrong):
             protocol(**wrong)
 
 
+def test_each_draw_starts_from_another_random_initialisation_and_from_the_same_encoder(asked, monkeypatch):
+    started = {}
+
+    def tune(module, lesson, exam, lr, settings, placement, every=None):
+        started.setdefault(lr, []).append(next(module.parameters()).detach().clone())
+        return [np.zeros(len(exam.labels), dtype=np.int64)]
+
+    monkeypatch.setattr("moco.evaluate.few_labels_finetune.tune", tune)
+    evaluate(protocols=[FewLabelsFinetune(amounts=("1", "2"), draws=2)], **asked)
+    first, same, other, _ = started[0.1]
+    assert torch.equal(first, same), "both amounts of a draw"
+    assert not torch.equal(first, other)
+    assert all(torch.equal(started[0.025][0], weight) for weight in started[0.025])
+
+
 def test_flags_reach_the_protocol_they_belong_to_and_those_not_given_leave_its_defaults():
     flags = {"few_amounts": ("1%",), "few_draws": None, "finetune_lrs": (0.1,), "finetune_epochs": None, "knn_k": (3,)}
     assert named_protocol("few-labels-finetune", flags) == FewLabelsFinetune(amounts=("1%",), lrs=(0.1,))

@@ -35,6 +35,8 @@ class Contender:
     """What it was trained by, where that is known: its views."""
     trained: bool = True
     """Whether it has learnt from images before."""
+    again: Callable[[int], nn.Module] | None = None
+    """Of an untrained one: another random initialisation for each number; 0 is `module`."""
 
     @property
     def learns(self) -> bool:
@@ -65,7 +67,7 @@ def contenders(
             case "random":
                 seed = opened.recipe.seed if opened.recipe else 1  # from seed 0 comes a model that has no weights yet
                 about = f"the same architecture, untrained (seed {seed})"
-                found.append(Contender("untrained", about, opened.preprocess, opened.untrained(seed), trained=False))
+                found.append(_untrained(opened, seed, about))
             case "pixels":
                 plain = Preprocess(opened.preprocess.size, Normalize(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
                 side = min(plain.size, MOST_PIXELS)
@@ -75,6 +77,13 @@ def contenders(
             case _ if one != encoder:
                 found.append(_of(one, open_other(one)))
     return found
+
+
+def _untrained(opened: Opened, seed: int, about: str) -> Contender:
+    def again(number: int) -> nn.Module:
+        return opened.untrained(seed + number)
+
+    return Contender("untrained", about, opened.preprocess, again(0), trained=False, again=again)
 
 
 def _of(name: str, opened: Opened) -> Contender:

@@ -83,11 +83,15 @@ class FewLabelsFinetune(Tuning):
         keys: NDArray[np.uint64],
         number: int,
     ) -> tuple[NDArray[np.bool_], float]:
-        """Which images a copy tuned on these rows is right about, and its rate; order and crops are the draw's own."""
+        """Which images a copy tuned on these rows is right about, and its rate.
+
+        Order and crops are the draw's own, and so is a random initialisation: its luck is part of the spread.
+        """
+        module = contender.again(number) if contender.again is not None else contender.module
         settings = replace(self, seed=self.seed + number)
         lesson = lesson_of(contest, contender, settings.seed).at(rows)
-        lr = choose_rate(contender.module, lesson, self.rates(contender.trained), settings, contest.placement, keys)
-        (ranks,) = tune(contender.module, lesson, exams[contender.name], lr, settings, contest.placement)
+        lr = choose_rate(module, lesson, self.rates(contender.trained), settings, contest.placement, keys)
+        (ranks,) = tune(module, lesson, exams[contender.name], lr, settings, contest.placement)
         return ranks < 1, lr
 
 
