@@ -97,7 +97,7 @@ def test_results_are_a_table_with_spreads_intervals_and_what_must_be_known():
     for words in (
         "MoCo [red]",
         "50.0% ± 1.2",
-        "40.0% to 61.0%",
+        "40.0 to 61.0",
         "12.3",
         "25.0%",
         "second line: of 95 %",

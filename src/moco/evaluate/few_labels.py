@@ -54,7 +54,7 @@ class FewLabels:
 
     def judge(self, contest: Contest) -> Result:
         """Mean accuracy over the draws, for each number of labels."""
-        fewest = int(np.bincount(contest.readable(contest.train).labels).min())
+        fewest = int(np.bincount(contest.readable(contest.train).labels, minlength=len(contest.train.classes)).min())
         counts = [n for n in self.per_class if n <= fewest]
         if not counts:
             raise MocoError(
