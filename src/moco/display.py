@@ -192,7 +192,8 @@ def _cell(cell: Cell, kind: Format) -> Text:
     if cell.spread is not None:
         text.append(f" ± {100 * cell.spread:.1f}" if kind == "share" else f" ± {cell.spread:.2g}")
     if cell.interval is not None:
-        text.append(f"\n{shown(cell.interval[0])} to {shown(cell.interval[1])}", style="dim")
+        low, high = (shown(v).removesuffix("%") for v in cell.interval)
+        text.append(f"\n{low} to {high}", style="dim")
     return text
 
 

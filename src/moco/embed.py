@@ -66,8 +66,9 @@ class Prepared:
             if batch[0].numel() * len(self._own) <= _KEEP_BYTES:
                 kept.append(batch)
             yield batch
-        self._index = distributed.joined(index) if self.together else index
-        self.skipped = distributed.merged(skipped) if self.together else skipped
+        if not self._index:  # the first pass; later ones exchange nothing, for some processes may have kept their share
+            self._index = distributed.joined(index) if self.together else index
+            self.skipped = distributed.merged(skipped) if self.together else skipped
         if not self._index:
             raise MocoError(f"none of the {len(self.source)} images of {self.source.description} can be read")
         if kept:

@@ -50,7 +50,7 @@ class Evaluate:
     linear_lrs: tuple[float, ...] = (30.0,)
     """linear, linear-quick: learning rates, tried side by side; the papers' 30 at a batch of 256."""
     linear_sweep: bool = False
-    """linear, linear-quick: choose among rates from 0.3 to 300 on a tenth of the training images, for each row."""
+    """linear, linear-quick: choose among rates from 0.1 to 300 on a tenth of the training images, for each row."""
     finetune_preset: Literal["inaturalist", "imagenet"] = "inaturalist"
     """finetune, few-labels-finetune: rates and schedule of v1, A.6 or A.7."""
     finetune_epochs: int | None = None
@@ -90,5 +90,6 @@ def run(arguments: list[str]) -> None:
         machine=asked.machine,
         tell=tell,
     )
-    if is_run(Path(asked.encoder)) and asked.out is None and distributed.main_process():
-        tell.note(f"{report(asked.encoder)} shows them beside the curves")
+    run = next((p for p in (Path(asked.encoder), Path(asked.encoder).parent) if is_run(p)), None)
+    if run is not None and asked.out is None and distributed.main_process():
+        tell.note(f"{report(run)} shows them beside the curves")

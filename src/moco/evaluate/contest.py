@@ -25,6 +25,9 @@ from moco.views import Views
 Kind = Literal["backbone", "head"]
 """Which features: what is handed on after training, or the output of the projection head."""
 
+_MOST_BYTES = 16 << 30
+"""Of features that are kept for the next protocol."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -106,6 +109,8 @@ class Contest:
             if not np.isfinite(made).all():
                 raise MocoError(f"{contender.name} gives features that are not finite; is it trained?")
             self._features[key] = made
+            while sum(kept.nbytes for kept in self._features.values()) > _MOST_BYTES and len(self._features) > 2:
+                del self._features[next(iter(self._features))]  # the oldest; made again where it is asked for
         return Features(self._features[key], side.labels[images.index])
 
     def readable(self, side: Labelled) -> Labelled:

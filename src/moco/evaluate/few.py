@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from moco.data.labelled import Labelled
 from moco.errors import MocoError
 from moco.evaluate.contest import Contest
 from moco.evaluate.interval import t_interval, t_words
@@ -44,13 +45,13 @@ def refuse_impossible(amounts: Sequence[str], draws: int) -> None:
         raise MocoError(f"--few-draws {draws}: must be at least 1")
 
 
-def fitting(amounts: Sequence[str], labels: NDArray[np.int64], data: str) -> list[Amount]:
+def fitting(amounts: Sequence[str], known: Labelled, data: str) -> list[Amount]:
     """The amounts that there are labels for: numbers that the smallest class does not have are left out.
 
     Raises MocoError where none is left.
     """
     read = [read_amount(text) for text in dict.fromkeys(amounts)]
-    fewest = int(np.unique(labels, return_counts=True)[1].min())
+    fewest = int(np.bincount(known.labels, minlength=len(known.classes)).min())
     found = [one for one in read if not isinstance(one, PerClass) or one.number <= fewest]
     if not found:
         raise MocoError(

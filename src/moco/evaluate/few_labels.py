@@ -51,7 +51,7 @@ class FewLabels:
     def judge(self, contest: Contest) -> Result:
         """Mean accuracy over the draws, for each amount of labels, and whether pretraining paid."""
         known = contest.readable(contest.train)
-        keys, amounts = name_keys(known.source), fitting(self.amounts, known.labels, contest.data)
+        keys, amounts = name_keys(known.source), fitting(self.amounts, known, contest.data)
         hits: dict[str, list[Hits]] = {}
         for contender in contest.contenders:
             train, test = (contest.features(contender, side) for side in (contest.train, contest.test))

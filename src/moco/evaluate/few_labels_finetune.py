@@ -48,7 +48,7 @@ class FewLabelsFinetune(Tuning):
         Several processes take shares of the trainings.
         """
         known = contest.readable(contest.train)
-        keys, amounts = name_keys(known.source), fitting(self.amounts, known.labels, contest.data)
+        keys, amounts = name_keys(known.source), fitting(self.amounts, known, contest.data)
         tuned = [c for c in contest.contenders if c.learns]
         exams = exams_of(contest, tuned)
         trainings = [(c, amount, one) for one in range(self.draws) for amount in amounts for c in tuned]

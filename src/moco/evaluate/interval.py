@@ -18,7 +18,7 @@ def wilson(share: float, n: int) -> Interval:
     z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def t_interval(values: Sequence[float]) -> Interval | None:

@@ -20,8 +20,8 @@ from moco.errors import MocoError
 from moco.evaluate.interval import wilson
 from moco.evaluate.result import Cell, Format
 
-SWEEP = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Learning rates that a sweep tries: the papers' 30, and a hundredth to ten times of it."""
+SWEEP = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Learning rates that a sweep tries: the papers' 30, down to a three-hundredth and up to ten times of it."""
 HELD_BACK = 0.1
 """Share of the training images that a sweep chooses its rate on."""
 TOP = 5
