@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from moco.commands.watch import open_watched
+from moco.data.labelled import alike, hold_back
 from moco.data.open import open_labelled
 from moco.errors import MocoError
 
@@ -70,3 +71,35 @@ def test_an_error_about_the_watched_images_names_their_flag(tmp_path, what):
         open_watched(tmp_path / what)
     assert f"--watch {tmp_path / what}" in str(said.value)
     assert "--data" not in str(said.value)
+
+
+def test_a_share_of_each_class_is_held_back_at_least_one_and_never_all():
+    labels = np.array([0] * 50 + [1] * 2 + [2] + [3] * 10)
+    rest, held = hold_back(labels, 0.2)
+    assert np.bincount(labels[held], minlength=4).tolist() == [10, 1, 0, 2]
+    assert sorted([*rest, *held]) == list(range(len(labels)))
+    assert (held == hold_back(labels, 0.2)[1]).all()
+    assert set(held) != set(hold_back(labels, 0.2, seed=1)[1])
+    assert np.bincount(labels[hold_back(labels, 0.99)[0]]).tolist() == [1, 1, 1, 1]
+    with pytest.raises(MocoError, match="single labelled image"):
+        hold_back(np.arange(3), 0.5)
+
+
+def labelled(tmp_path, name, words):
+    np.savez(tmp_path / name, images=np.zeros((len(words), 4, 4), dtype=np.uint8), labels=np.array(words))
+    return open_labelled(tmp_path / name)
+
+
+def test_two_places_get_one_list_of_classes(tmp_path):
+    train = labelled(tmp_path, "a.npz", ["cat", "dog", "emu", "cat"])
+    test = labelled(tmp_path, "b.npz", ["dog", "cat", "dog"])
+    known, judged = alike(train, test)
+    assert known.classes == judged.classes == ("cat", "dog", "emu")
+    assert known.labels.tolist() == [0, 1, 2, 0]
+    assert judged.labels.tolist() == [1, 0, 1]
+
+
+def test_a_judged_class_that_is_not_learnt_is_named(tmp_path):
+    train, test = labelled(tmp_path, "a.npz", ["cat", "dog"]), labelled(tmp_path, "b.npz", ["Cat", "dog"])
+    with pytest.raises(MocoError, match=r"its class Cat is not among those to learn from \(cat, dog"):
+        alike(train, test)

@@ -2,13 +2,13 @@
 
 import io
 import os
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from moco import display
 from moco.display import Outlet, Terminal
+from moco.evaluate.result import Cell, Result
 from moco.recipe.auto import Choice
 
 
@@ -84,13 +84,26 @@ def test_square_brackets_in_names_are_not_markup():
     assert lines() == ["folder [red]cats[/red]"]
 
 
-def test_results_are_a_table_with_spreads_where_there_are_any():
+def test_results_are_a_table_with_spreads_intervals_and_what_must_be_known():
     tell, lines = plain()
-    rows = {"MoCo": [(0.5, 0.012)], "pixels": [(0.25, None)]}
-    tell.results(SimpleNamespace(title="kNN", columns=["accuracy"], rows=rows))
+    rows = {"MoCo [red]": [Cell(0.5, 0.012, (0.4, 0.61)), Cell(12.345)], "pixels": [Cell(0.25), Cell(1.0)]}
+    tell.results(
+        Result(
+            protocol="knn", data="x", title="kNN", columns=["accuracy", "rank"], rows=rows, settings={},
+            formats=["share", "number"], interval="of 95 %", note="a quick look",
+        )
+    )  # fmt: skip
     text = "\n".join(lines())
-    assert "50.0% ± 1.2" in text
-    assert "25.0%" in text
+    for words in (
+        "MoCo [red]",
+        "50.0% ± 1.2",
+        "40.0 to 61.0",
+        "12.3",
+        "25.0%",
+        "second line: of 95 %",
+        "a quick look",
+    ):
+        assert words in text
 
 
 def closed_pipe():

@@ -73,12 +73,6 @@ def test_features_are_fp32_without_gradient_whatever_the_precision(folder):
     assert not features.requires_grad
 
 
-def test_pixels_are_features_in_0_to_1(folder):
-    pixels = Prepared(folder, PREPROCESS.centre).pixels()
-    assert pixels.shape == (4, 192)
-    np.testing.assert_allclose(pixels[:, 0], np.array([0, 40, 120, 160]) / 255, rtol=1e-6)
-
-
 def test_images_of_which_none_can_be_read_are_an_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(MocoError, match="none of the 1 images"):

@@ -3,7 +3,9 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from moco.evaluate.few_labels import Features, _in_their_span, draw_labels, few_labels
+from moco.evaluate.contest import Features
+from moco.evaluate.few_labels import _in_their_span, probe_hits
+from moco.evaluate.labels import PerClass, draw_labels
 
 
 def clouds(n, dim, apart, seed=0):
@@ -11,14 +13,6 @@ def clouds(n, dim, apart, seed=0):
     labels = np.arange(n) % 4
     centres = np.random.default_rng(99).normal(size=(4, dim)) * apart
     return Features((centres[labels] + rng.normal(size=(n, dim))).astype(np.float32), labels)
-
-
-def test_draws_are_stratified_repeatable_and_different():
-    labels = np.array([0] * 50 + [1] * 5 + [2] * 30)
-    first = draw_labels(labels, 8, seed=0, number=0)
-    assert np.bincount(labels[first]).tolist() == [8, 5, 8]
-    assert (first == draw_labels(labels, 8, seed=0, number=0)).all()
-    assert set(first) != set(draw_labels(labels, 8, seed=0, number=1))
 
 
 def test_coordinates_in_the_span_give_the_same_classifier():
@@ -34,9 +28,12 @@ def test_coordinates_in_the_span_give_the_same_classifier():
 
 
 def test_more_labels_and_better_features_score_higher_and_noise_is_chance():
-    train, test = clouds(400, 20, 1.0), clouds(400, 20, 1.0, seed=1)
-    few, many = few_labels(train, test, 1, draws=5), few_labels(train, test, 20, draws=5)
-    assert few.mean < many.mean
-    assert many.mean > 0.9
-    noise = few_labels(clouds(400, 20, 0.0), clouds(400, 20, 0.0, seed=1), 20, draws=5)
-    assert 0.15 < noise.mean < 0.35
+    def mean(apart, per_class):
+        train, test = clouds(400, 20, apart), clouds(400, 20, apart, seed=1)
+        keys = np.arange(400).astype(np.uint64)
+        draws = [draw_labels(train.labels, keys, PerClass(per_class), 0, one) for one in range(5)]
+        return np.mean([probe_hits(train.at(rows), test) for rows in draws])
+
+    assert mean(1.0, 1) < mean(1.0, 20)
+    assert mean(1.0, 20) > 0.9
+    assert 0.15 < mean(0.0, 20) < 0.35

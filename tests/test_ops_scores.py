@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from moco.ops.scores import alignment, effective_rank, spread, uniformity
+from moco.ops.scores import alignment, effective_rank, lidar, spread, uniformity
 
 
 def unit(n, c, seed=0):
@@ -76,3 +77,41 @@ def test_spread_is_0_in_one_point_and_1_for_evenly_spread_vectors():
     assert spread(unit(1, 8).expand(20, 8)).item() == pytest.approx(0, abs=1e-6)
     assert spread(torch.cat([torch.eye(2), -torch.eye(2)])).item() == pytest.approx(1)
     assert spread(unit(5000, 64)).item() == pytest.approx(1, abs=0.01)
+
+
+def plain_lidar(views, delta):
+    """Section 4 of the paper, sum by sum."""
+    n, q, d = views.shape
+    means = [sum(views[i]) / q for i in range(n)]
+    whole = sum(means) / n
+    s_b, s_w = np.zeros((d, d)), np.zeros((d, d))
+    for i in range(n):
+        s_b += np.outer(means[i] - whole, means[i] - whole) / n
+        for j in range(q):
+            s_w += np.outer(views[i, j] - means[i], views[i, j] - means[i]) / (n * q)
+    values, vectors = np.linalg.eigh(s_w + delta * np.eye(d))
+    root = vectors @ np.diag(values**-0.5) @ vectors.T
+    eigenvalues = np.clip(np.linalg.eigvalsh(root @ s_b @ root), 0, None)
+    p = eigenvalues / eigenvalues.sum() + 1e-7
+    return math.exp(-(p * np.log(p)).sum())
+
+
+@pytest.mark.parametrize(("n", "q", "d"), [(40, 4, 6), (5, 3, 9)])
+def test_lidar_is_the_entropy_of_the_eigenvalues_of_the_lda_matrix(n, q, d):
+    rng = np.random.default_rng(0)
+    views = (rng.normal(size=(n, 1, d)) * np.arange(1, d + 1) + rng.normal(size=(n, q, d))).astype(np.float32)
+    expected = plain_lidar(views.astype(np.float64), 1e-4)
+    assert lidar(torch.from_numpy(views)).item() == pytest.approx(expected, rel=1e-6)
+    assert 1 < expected < min(n - 1, d) + 0.01
+
+
+def test_lidar_counts_the_directions_that_tell_images_apart_and_not_those_in_which_views_differ():
+    torch.manual_seed(0)
+    images, views = torch.zeros(400, 1, 10), torch.zeros(400, 8, 10)
+    images[..., :3] = torch.randn(400, 1, 3)
+    views[..., 5:] = 100 * torch.randn(400, 8, 5)
+    views[..., :3] = 0.1 * torch.randn(400, 8, 3)
+    both = images + views
+    assert lidar(both).item() == pytest.approx(3, abs=0.05)
+    assert effective_rank(both.flatten(0, 1)).item() > 4.5
+    assert lidar(torch.ones(20, 4, 5)).isfinite()

@@ -21,7 +21,7 @@ from moco.data.source import fingerprint
 from moco.device import place
 from moco.encoder import build_encoder
 from moco.errors import MocoError
-from moco.evaluate.result import Result
+from moco.evaluate.result import Cell, Result
 from moco.machine import Machine
 from moco.preprocess import Preprocess
 from moco.recipe import Steps, View, cifar, memory_bank, override, to_json, v2
@@ -75,8 +75,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_log(run, rows())
     run.skipped.write_text(f"{EVIL}/x.png\tthe file is empty\n" * 60)
     save_encoder(run.encoder, build_encoder(RECIPE.encoder)[0], RECIPE, 6)
-    scores = {"this encoder": [(0.5, 0.011), (0.7, None)], "pixels": [(0.4, 0.02), (0.9, None)]}
-    Result("knn", "demo", "neighbours of <b>", ["1 label", "2 labels"], scores, {}, 1.0).save(run)
+    scores = {
+        "this encoder": [Cell(0.5, 0.011), Cell(0.7), Cell(3.14159)],
+        "pixels": [Cell(0.4, 0.02, (0.35, 0.45)), Cell(0.9), Cell(2.0)],
+    }
+    Result(
+        protocol="knn",
+        data="demo",
+        title="neighbours of <b>",
+        columns=["1 label", "2 labels", "rank"],
+        rows=scores,
+        settings={},
+        formats=["share", "share", "number"],
+        interval="of a share of <7> images",
+        note="a quick <look>",
+        contenders={"pixels": "the image <itself>"},
+    ).save(run.evaluations, "demo")
     run.unlock()
     report(run.path)
     return root
@@ -117,6 +131,15 @@ def test_the_page_tells_health_facts_scores_and_how_to_load(made: Path) -> None:
     assert re.search(r"<strong>50.0</strong>\s*<span class=\"soft\">± 1.1</span>", html)
     assert "<strong>90.0</strong>" in html
     assert "<strong>70.0</strong>" not in html
+    for words in (
+        "35.0 to 45.0",
+        "3.14",
+        "of a share of &lt;7&gt; images",
+        "a quick &lt;look&gt;",
+        "the image &lt;itself&gt;",
+    ):
+        assert words in html
+    assert "<strong>3.14</strong>" not in html, "more is not better of every number"
     assert "60 files could not be read" in html
     assert html.count("the file is empty") == 50
 

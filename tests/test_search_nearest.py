@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from moco.errors import MocoError
-from moco.search import nearest as module
 from moco.search.nearest import nearest
 
 
@@ -13,9 +12,7 @@ def unit(n, d, seed=0):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("chunk", [1 << 25, 100])
-def test_exact_search_equals_brute_force_whatever_the_chunks(chunk, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", chunk)
+def test_exact_search_equals_brute_force():
     bank, queries = unit(60, 8), unit(17, 8, 1)
     cosines, places = nearest(queries, bank, 5)
     product = queries @ bank.T

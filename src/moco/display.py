@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from moco.evaluate.result import Result
+from moco.evaluate.result import Cell, Format, Result
 from moco.recipe.auto import Choice
 
 _COLOURS = {"normal": "green", "look": "yellow", "bad": "red"}
@@ -155,15 +155,18 @@ class Terminal:
             self.close()
 
     def results(self, result: Result) -> None:
-        """A table."""
-        table = Table(title=result.title, title_justify="left", title_style="")
-        table.add_column("features")
+        """A table; below each score its interval, below the table what else must be known."""
+        table = Table(title=Text(result.title), title_justify="left")
+        table.add_column("features of")
         for column in result.columns:
-            table.add_column(column, justify="right")
+            table.add_column(Text(column), justify="right")
         for name, cells in result.rows.items():
-            shown = [f"{m:.1%}" if s is None else f"{m:.1%} ± {100 * s:.1f}" for m, s in cells]
-            table.add_row(name, *shown)
+            table.add_row(Text(name), *(_cell(cell, result.format(i)) for i, cell in enumerate(cells)))
         self.console.print(table)
+        if any(cell.interval for cells in result.rows.values() for cell in cells):
+            self.note(f"second line: {result.interval}")
+        if result.note:
+            self.note(result.note)
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of words; all columns but the first to the right."""
@@ -179,6 +182,19 @@ class Terminal:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _cell(cell: Cell, kind: Format) -> Text:
+    def shown(value: float) -> str:
+        return f"{value:.1%}" if kind == "share" else f"{value:.3g}"
+
+    text = Text(shown(cell.value))
+    if cell.spread is not None:
+        text.append(f" ± {100 * cell.spread:.1f}" if kind == "share" else f" ± {cell.spread:.2g}")
+    if cell.interval is not None:
+        low, high = (shown(v).removesuffix("%") for v in cell.interval)
+        text.append(f"\n{low} to {high}", style="dim")
+    return text
 
 
 def _numbers(row: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ processes, in the same order.
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import secrets
 import socket
@@ -33,6 +35,8 @@ V = TypeVar("V")
 
 _BUCKET = 8 << 20
 """Numbers that are averaged at a time (32 MiB of fp32)."""
+
+_MEETINGS = itertools.count()
 
 _ROLL_CALL_SECONDS = 3.0
 """How long processes that gave up waiting for one another wait for who else is there."""
@@ -145,6 +149,77 @@ def on_main(do: Callable[[], T]) -> T:
     with _culprits_are_named():
         dist.broadcast_object_list([(value, None)])
     return value
+
+
+def on_each(do: Callable[[], T]) -> T:
+    """What `do` gives on each process, the main one first; where that raises MocoError, it says why for all."""
+    made: list[T] = []
+    on_main(lambda: made.append(do()))
+    return made[0] if made else do()
+
+
+def main_alone(do: Callable[[], T]) -> T:
+    """The same as `on_main`, for work that takes long: the others wait for as long as it takes, without a time limit.
+
+    A process that dies meanwhile is torchrun's to notice; it stops the others.
+    """
+    if not main_process() or count() == 1:
+        meet()
+        return on_main(do)
+    try:
+        value, failed = do(), None
+    except Exception as error:
+        failed = error
+    meet()
+
+    def outcome() -> T:
+        if failed is not None:
+            raise failed
+        return value
+
+    return on_main(outcome)
+
+
+def meet() -> None:
+    """Wait until all processes have come here, without a time limit: before an exchange that some reach much later."""
+    if count() == 1:
+        return
+    store, key = dist.distributed_c10d._get_default_store(), f"moco/meeting/{next(_MEETINGS)}"
+    try:
+        store.add(key, 1)
+        while store.add(key, 0) < count():
+            time.sleep(0.02)
+    except RuntimeError:
+        raise MocoError("another process has stopped, and says why; this one stops too") from None
+
+
+def share(n: int, unit: int) -> slice:
+    """The part of n rows that is this process's: whole blocks of `unit` rows, as even as they allow."""
+    blocks = -(-n // unit)
+    first, behind = (blocks * (number() + i) // count() * unit for i in (0, 1))
+    return slice(min(first, n), min(behind, n))
+
+
+def collect(own: Tensor) -> Tensor:
+    """The rows that all processes have, however many each (N_p x ...), in the order of the processes; on the host."""
+    if count() == 1:
+        return own
+    own = own.cpu().contiguous()
+    shapes = _each(tuple(own.shape[1:]))
+    rows = _each(len(own))
+    widths = next((shape for shape, n in zip(shapes, rows, strict=True) if n), shapes[0])
+    out = torch.empty(sum(rows), *widths, dtype=own.dtype)
+    place = 0
+    for process, n in enumerate(rows):
+        part = out[place : place + n]
+        if process == number():
+            part.copy_(own)
+        at_once = max(1, _BUCKET // max(1, math.prod(widths)))
+        for piece in part.split(at_once):  # type: ignore[no-untyped-call]
+            with _culprits_are_named():
+                dist.broadcast(piece, process)
+        place += n
+    return out
 
 
 def largest(numbers: Sequence[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from moco import distributed
 from moco.data.decode import decode
 from moco.data.memory import Skipped
 from moco.data.source import Source, Unreadable
@@ -21,49 +23,61 @@ Centre = Callable[[NDArray[np.uint8]], Tensor]
 
 _KEEP_BYTES = 1 << 30
 
+BATCH = 256
+"""Images that go through an encoder at once; several processes take whole batches, so that all round alike."""
+
 
 class Prepared:
-    """The readable images of a source, cut to one size; kept as uint8 after the first pass where they fit in 1 GiB."""
+    """The readable images of a source, cut to one size; kept as uint8 after the first pass where they fit in 1 GiB.
 
-    def __init__(self, source: Source, centre: Centre, workers: int = 0) -> None:
+    `together`: each of several processes holds a contiguous share of them; all must then make each pass.
+    """
+
+    def __init__(self, source: Source, centre: Centre, workers: int = 0, *, together: bool = False) -> None:
         self.source = source
         self.centre = centre
         self.workers = workers if len(source) >= 2000 and not _in_memory(source) else 0
+        self.together = together
         self.skipped: Skipped = {}
+        self._own = range(len(source))[distributed.share(len(source), BATCH)] if together else range(len(source))
         self._kept: Tensor | None = None
+        self._kept_index: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._index: list[int] = []
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """uint8, n x 3 x S x S, n <= size, in the order of the source."""
+        """uint8, n x 3 x S x S, n <= size, in the order of the source: the readable ones of each `size` positions."""
         if self._kept is not None:
-            yield from self._kept.split(size)  # type: ignore[no-untyped-call]
+            cuts = np.searchsorted(self._kept_index, np.arange(self._own.start, self._own.stop + size, size))
+            yield from (self._kept[a:b] for a, b in itertools.pairwise(cuts.tolist()) if b > a)
             return
         kept: list[Tensor] = []
-        self._index, self.skipped = [], {}
-        loader = DataLoader(_Centred(self.source, self.centre), size, num_workers=self.workers, collate_fn=list)
+        index: list[int] = []
+        skipped: Skipped = {}
+        loader = DataLoader(
+            _Centred(self.source, self.centre, self._own), size, num_workers=self.workers, collate_fn=list
+        )
         for items in loader:
             good = [item for item in items if isinstance(item[1], Tensor)]
-            self.skipped |= {i: why for i, why in items if isinstance(why, str)}
-            self._index += [i for i, _ in good]
+            skipped |= {i: why for i, why in items if isinstance(why, str)}
+            index += [i for i, _ in good]
             if not good:
                 continue
             batch = torch.stack([image for _, image in good])
-            if batch[0].numel() * len(self.source) <= _KEEP_BYTES:
+            if batch[0].numel() * len(self._own) <= _KEEP_BYTES:
                 kept.append(batch)
             yield batch
+        if not self._index:  # the first pass; later ones exchange nothing, for some processes may have kept their share
+            self._index = distributed.joined(index) if self.together else index
+            self.skipped = distributed.merged(skipped) if self.together else skipped
         if not self._index:
             raise MocoError(f"none of the {len(self.source)} images of {self.source.description} can be read")
         if kept:
-            self._kept = torch.cat(kept)
+            self._kept, self._kept_index = torch.cat(kept), np.array(index, dtype=np.int64)
 
     @property
     def index(self) -> NDArray[np.int64]:
         """Positions in the source of the images that were readable; known after a pass."""
         return np.array(self._index, dtype=np.int64)
-
-    def pixels(self) -> NDArray[np.float32]:
-        """The images themselves as features: N x (3 S S), in [0, 1]."""
-        return np.concatenate([b.flatten(1).numpy().astype(np.float32) / 255 for b in self.batches(1024)])
 
 
 def _in_memory(source: Source) -> bool:
@@ -75,13 +89,14 @@ def _in_memory(source: Source) -> bool:
 
 
 class _Centred(Dataset[tuple[int, Tensor | str]]):
-    def __init__(self, source: Source, centre: Centre) -> None:
-        self.source, self.centre = source, centre
+    def __init__(self, source: Source, centre: Centre, positions: range) -> None:
+        self.source, self.centre, self.positions = source, centre, positions
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.positions)
 
-    def __getitem__(self, i: int) -> tuple[int, Tensor | str]:
+    def __getitem__(self, item: int) -> tuple[int, Tensor | str]:
+        i = self.positions[item]
         try:
             return i, self.centre(decode(self.source.raw(i)))
         except Unreadable as error:
@@ -94,15 +109,19 @@ def embed(
     images: Prepared,
     normalise: Callable[[Tensor], Tensor],
     placement: Placement,
-    batch: int = 256,
+    batch: int = BATCH,
 ) -> Tensor:
-    """Features of every readable image, N x D, fp32, on the CPU; `module` is put in eval mode while it runs."""
+    """Features of every readable image, N x D, fp32, on the CPU; `module` is put in eval mode while it runs.
+
+    Of images that several processes hold together, each process embeds its share and gets all features.
+    """
     was_training = module.training
     module.eval()
     features: list[Tensor] = []
     for pixels in images.batches(batch):
         x = normalise(pixels.to(placement.device)).contiguous(memory_format=placement.memory_format)
         with placement.autocast():
-            features.append(module(x).float())
+            features.append(module(x).float().cpu())
     module.train(was_training)
-    return torch.cat(features).cpu()
+    own = torch.cat(features) if features else torch.empty(0, 0)
+    return distributed.collect(own) if images.together else own

@@ -16,8 +16,8 @@ from moco.machine import Machine
 class Embed:
     """Write the features of images, with paths and labels."""
 
-    encoder: Annotated[Path, tyro.conf.Positional]
-    """A run, or an encoder file."""
+    encoder: Annotated[str, tyro.conf.Positional]
+    """A run, an encoder.pt, torchvision:NAME[=FILE], timm:NAME[=FILE], or a file of another library."""
     data: str = tyro.MISSING
     """Images, as for pretrain."""
     out: Path = Path("features.npz")

@@ -7,33 +7,48 @@ from pathlib import Path
 
 import numpy as np
 
+from moco import distributed
 from moco.commands.tell import Silent, Teller
 from moco.data.open import open_source
-from moco.device import place
+from moco.device import place_all
 from moco.embed import Prepared, embed
 from moco.errors import MocoError
 from moco.machine import Machine
 from moco.run.load import load
 from moco.search.features import SUFFIXES, FeatureSet, read_features, refuse_other_suffixes, write_features
 
+Name = str | os.PathLike[str]
+
 
 def embed_images(
-    encoder: str | os.PathLike[str],
-    data: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
+    encoder: Name,
+    data: Name,
+    out: Name | None = None,
     *,
     machine: Machine | None = None,
     tell: Teller | None = None,
 ) -> FeatureSet:
-    """Features of every readable image of `data` by an encoder that `load` opens; written to `out`, if it is given."""
-    tell = tell or Silent()
-    if out is not None:
-        refuse_other_suffixes(Path(out))
+    """Features of every readable image of `data` by an encoder that `load` opens; written to `out`, if it is given.
+
+    Started by torchrun, each process embeds a share; all return the same, and the main one writes.
+    """
     machine = machine or Machine()
-    source = open_source(data)
-    module, preprocess = load(encoder)
-    placement = place(machine)
-    images = Prepared(source, preprocess.centre, machine.decoders)
+    with distributed.processes(machine.device, machine.timeout_seconds):
+        tell = tell if tell is not None and distributed.main_process() else Silent()
+        if out is not None:
+            distributed.on_main(lambda: refuse_other_suffixes(Path(out)))
+        found = _embedded(encoder, data, machine, tell)
+        if out is not None:
+            distributed.on_main(lambda: write_features(Path(out), found))
+            tell.note(f"{out}: {len(found.features):,} images, {found.features.shape[1]} numbers each")
+    return found
+
+
+def _embedded(encoder: Name, data: Name, machine: Machine, tell: Teller) -> FeatureSet:
+    source = distributed.on_each(lambda: open_source(data))
+    module, preprocess = distributed.on_each(lambda: load(encoder))
+    placement = place_all(machine)
+    images = Prepared(source, preprocess.centre, machine.decoders, together=True)
     features = embed(placement.put(module), images, preprocess.normalise, placement).numpy()
     if not np.isfinite(features).all():
         raise MocoError(f"{encoder} gives features that are not finite; is it trained?")
@@ -44,18 +59,13 @@ def embed_images(
     index = images.index
     names = [source.name(int(i)) for i in index]
     labels = [source.label(int(i)) or "" for i in index]
-    found = FeatureSet(
-        features, names, labels, index, where, str(Path(encoder).resolve() if Path(encoder).exists() else encoder)
-    )
-    if out is not None:
-        write_features(Path(out), found)
-        tell.note(f"{out}: {len(features):,} images, {features.shape[1]} numbers each")
-    return found
+    maker = str(Path(encoder).resolve() if Path(encoder).exists() else encoder)
+    return FeatureSet(features, names, labels, index, where, maker)
 
 
 def features_of(
-    encoder: str | os.PathLike[str],
-    data: str | os.PathLike[str] | None,
+    encoder: Name,
+    data: Name | None,
     machine: Machine | None = None,
     tell: Teller | None = None,
 ) -> FeatureSet:

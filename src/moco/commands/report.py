@@ -25,7 +25,7 @@ def report(path: str | os.PathLike[str]) -> Path:
     Where the images cannot be opened any more, or there is no encoder yet, the page is made without them and says so.
     """
     run = find_run(Path(path))
-    write_text(run.report, page(run, read_results(run), _pictures(run)))
+    write_text(run.report, page(run, read_results(run.evaluations), _pictures(run)))
     return run.report
 
 

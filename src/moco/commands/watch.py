@@ -31,8 +31,10 @@ class KNNWatch:
     ) -> None:
         self._knn = recipe.knn
         self._labelled = labelled
-        self._images = Prepared(labelled.source, preprocess.centre, workers)
-        self._bank = Prepared(labelled.bank.source, preprocess.centre, workers) if labelled.bank else None
+        self._images = Prepared(labelled.source, preprocess.centre, workers, together=True)
+        self._bank = (
+            Prepared(labelled.bank.source, preprocess.centre, workers, together=True) if labelled.bank else None
+        )
         self._preprocess = preprocess
         self._placement = placement
 

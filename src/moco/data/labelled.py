@@ -14,6 +14,7 @@ from moco.data.names import last_folder, printable, root_of
 from moco.data.part import Part
 from moco.data.source import Source
 from moco.errors import MocoError
+from moco.ops import draw
 
 JUDGED = ("test", "val", "valid", "validation")
 """Names of the folder beside `train`; of several, the first is judged."""
@@ -34,6 +35,51 @@ class Labelled:
     classes: tuple[str, ...]
     bank: Labelled | None = None
     """The images to learn from, of the same classes, where the data come split; `source` is then what is judged."""
+
+
+def some(labelled: Labelled, rows: NDArray[np.int64]) -> Labelled:
+    """Those of the images at `rows`; the classes stay."""
+    words = [labelled.classes[n] for n in labelled.labels[rows]]
+    part = Part(labelled.source, rows, words, labelled.source.description)
+    return Labelled(part, labelled.labels[rows], labelled.classes)
+
+
+def hold_back(labels: NDArray[np.int64], share: float, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of (the rest, what is held back): `share` of each class by a draw, at least one and never all of it.
+
+    A function of `seed`. Raises MocoError where no class has two images.
+    """
+    held: list[NDArray[np.int64]] = []
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        order = draw.permutation(len(places), seed, draw.stream("held back"), int(label))
+        held.append(places[order[: min(max(1, round(share * len(places))), len(places) - 1)]])
+    rows = np.sort(np.concatenate(held))
+    if not len(rows):
+        raise MocoError("each class has a single labelled image, so none can be held back to judge on")
+    return np.setdiff1d(np.arange(len(labels)), rows), rows
+
+
+def alike(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
+    """Both with one list of classes; raises MocoError where an image of `test` is of a class that `train` has not."""
+    learnt, judged = ({one.classes[n] for n in np.unique(one.labels)} for one in (train, test))
+    if judged - learnt:
+        strange = sorted(judged - learnt, key=_by_size_or_letter)
+        raise MocoError(
+            f"{test.source.description}: its class{'es' if len(strange) > 1 else ''} {_first(strange)} "
+            f"{'are' if len(strange) > 1 else 'is'} not among those to learn from ({_first(list(learnt))}, of "
+            f"{train.source.description}); name the folders alike, or leave such images out"
+        )
+    classes = tuple(sorted(learnt, key=_by_size_or_letter))
+    if len(classes) < 2:
+        raise MocoError(f"{train.source.description}: all images are of one class, {classes[0]}; {_LAYOUT}")
+    number = {word: n for n, word in enumerate(classes)}
+
+    def renumbered(one: Labelled) -> Labelled:
+        to = np.array([number.get(word, -1) for word in one.classes], dtype=np.int64)
+        return Labelled(one.source, to[one.labels], classes)
+
+    return renumbered(train), renumbered(test)
 
 
 def by_labels(source: Source, bank: Source | None = None) -> Labelled:

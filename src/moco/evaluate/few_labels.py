@@ -1,4 +1,4 @@
-"""Few labels: what a linear classifier on frozen features makes of n labelled images per class.
+"""Few labels: what a linear classifier on frozen features makes of a few labelled images of each class.
 
 The table that tells whether pretraining paid: the same probe, on the same draws of labels, on the trained features, on
 those of the untrained network and on the pixels themselves.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from moco.ops import draw
+from moco import distributed
+from moco.evaluate.contest import Contest, Features
+from moco.evaluate.few import AMOUNTS, fitting, refuse_impossible, table
+from moco.evaluate.labels import Amount, draw_labels, name_keys
+from moco.evaluate.paired import Hits
+from moco.evaluate.result import Result
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Inverse strengths of the penalty; each probe picks its own by cross-validation on its few labels."""
@@ -26,45 +31,57 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Features:
-    """Features (N x D) and labels (N) of images whose classes are known."""
+@dataclass(frozen=True, kw_only=True)
+class FewLabels:
+    """The protocol."""
 
-    features: Floats
-    labels: NDArray[np.int64]
+    name: ClassVar[str] = "few-labels"
+    prefix: ClassVar[str] = "few"
+    needs_labels: ClassVar[bool] = True
+    always_beside: ClassVar[tuple[str, ...]] = ("random",)
+
+    amounts: tuple[str, ...] = AMOUNTS
+    """Shares of the labels (`1%`) or numbers of images per class (`5`)."""
+    draws: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        refuse_impossible(self.amounts, self.draws)
+
+    def judge(self, contest: Contest) -> Result:
+        """Mean accuracy over the draws, for each amount of labels, and whether pretraining paid."""
+        known = contest.readable(contest.train)
+        keys, amounts = name_keys(known.source), fitting(self.amounts, known, contest.data)
+        hits: dict[str, list[Hits]] = {}
+        for contender in contest.contenders:
+            train, test = (contest.features(contender, side) for side in (contest.train, contest.test))
+            hits[contender.name] = [self._hits(train, test, keys, amount) for amount in amounts]
+        return table(self, contest, amounts, hits)
+
+    @property
+    def title(self) -> str:
+        """Of the table."""
+        return "linear classifier on frozen features"
+
+    def _hits(self, train: Features, test: Features, keys: NDArray[np.uint64], amount: Amount) -> Hits:
+        """Several processes take shares of the draws."""
+        own = range(self.draws)[distributed.share(self.draws, 1)]
+        chosen = [draw_labels(train.labels, keys, amount, self.seed, one) for one in own]
+        found = [probe_hits(train.at(rows), test, self.seed) for rows in chosen]
+        distributed.meet()
+        return np.stack(distributed.joined(found))
 
 
-@dataclass(frozen=True)
-class Score:
-    """Accuracy over several draws of labels: mean and standard deviation."""
-
-    mean: float
-    std: float
-
-
-def few_labels(train: Features, test: Features, per_class: int, draws: int = 10, seed: int = 0) -> Score:
-    """Accuracy on `test` of a logistic regression on `per_class` images of each class of `train`."""
-    found = []
-    for one in range(draws):
-        chosen = draw_labels(train.labels, per_class, seed, one)
-        known, judged = _in_their_span(train.features[chosen], test.features)
-        fewest = int(np.unique(train.labels[chosen], return_counts=True)[1].min())
-        probe = _probe(min(3, fewest), seed)
-        with warnings.catch_warnings(), threadpool_limits(1):
-            warnings.simplefilter("ignore", ConvergenceWarning)  # an unfinished fit of a weak penalty is seldom picked
-            probe.fit(known, train.labels[chosen])
-        found.append(float((probe.predict(judged) == test.labels).mean()))
-    return Score(float(np.mean(found)), float(np.std(found)))
-
-
-def draw_labels(labels: NDArray[np.int64], per_class: int, seed: int, number: int) -> NDArray[np.int64]:
-    """Positions of `per_class` images of each class, all where a class has fewer; a function of (seed, number)."""
-    chosen: list[int] = []
-    for label in np.unique(labels):
-        places = np.flatnonzero(labels == label)
-        order = draw.permutation(len(places), seed, draw.stream("labels"), number, int(label))
-        chosen += places[order[:per_class]].tolist()
-    return np.array(sorted(chosen), dtype=np.int64)
+def probe_hits(train: Features, test: Features, seed: int = 0) -> NDArray[np.bool_]:
+    """Which images of `test` a logistic regression on `train` is right about."""
+    known, judged = _in_their_span(train.features, test.features)
+    fewest = int(np.unique(train.labels, return_counts=True)[1].min())
+    probe = _probe(min(3, fewest), seed)
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # an unfinished fit of a weak penalty is seldom picked
+        probe.fit(known, train.labels)
+    found: NDArray[np.bool_] = probe.predict(judged) == test.labels
+    return found
 
 
 def _in_their_span(known: Floats, judged: Floats) -> tuple[Floats, Floats]:

@@ -1,24 +1,31 @@
 """Linear classification on frozen features, as the official code does it (v1, section 4.1; its `main_lincls.py`).
 
 The backbone stays in eval mode and without gradients; a linear classifier, N(0, 0.01) at its start, learns from random
-crops and flips with a rate of 30 and no weight decay. Learning rates are tried side by side: the frozen network sees an
-image once for all of them.
+crops and flips with a rate of 30 and no weight decay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from moco.data.loader import Loader, Plan
-from moco.device import Placement, seeded
+from moco import distributed
+from moco.data.labelled import Labelled, hold_back, some
+from moco.data.loader import Batch, Loader, Plan
+from moco.device import Placement
 from moco.errors import MocoError
+from moco.evaluate.contender import Contender
+from moco.evaluate.contest import Contest, Features
+from moco.evaluate.interval import wilson_words
+from moco.evaluate.probe import HELD_BACK, Judged, LinearScore, Probe, cells, classify, columns, swept
+from moco.evaluate.result import Cell, Result
 from moco.preprocess import Preprocess
 from moco.recipe import Blur, Jitter, Recipe, View, v2
 from moco.views import Views
@@ -30,40 +37,62 @@ CROPS = View(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
-    """Settings of the protocol; the papers' where nothing is said. A batch below 256 lowers the rates in proportion."""
+class Linear(Probe):
+    """The protocol of the papers' tables."""
 
-    lrs: tuple[float, ...] = (30.0,)
-    epochs: int = 100
-    at: tuple[float, ...] = (0.6, 0.8)
-    """Shares of the epochs after which the rate falls to a tenth: 60 and 80 of 100."""
-    batch: int = 256
-    seed: int = 0
+    name: ClassVar[str] = "linear"
 
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise MocoError(f"--linear-epochs {self.epochs}: must be at least 1")
-        if not self.lrs or min(self.lrs) <= 0:
-            raise MocoError(f"--linear-lrs {' '.join(map(str, self.lrs))}: must be positive numbers")
+    def judge(self, contest: Contest) -> Result:
+        """Accuracy after the last epoch, of every contender that has weights."""
+        train, classes = contest.readable(contest.train), len(contest.train.classes)
+        rest, held = hold_back(train.labels, HELD_BACK, self.seed) if self.sweep else (None, None)
+        fewer = train if rest is None else some(train, rest)
+        rows: dict[str, list[Cell]] = {}
+        best: dict[str, list[float]] = {}
+        judged = 0
+        for contender in (c for c in contest.contenders if c.learns):
+            truth, lrs = self._judged(contest, contest.features(contender, contest.test)), self.lrs
+            judged = len(truth.labels)
+            if held is not None:
+                other = self._judged(contest, contest.features(contender, contest.train).at(held))
+                lrs = (swept(lambda lrs, c=contender, o=other: self._fit(contest, c, fewer, o, lrs)),)  # type: ignore[misc]
+            scores = self._fit(contest, contender, train, truth, lrs)
+            rows[contender.name] = cells(self, scores, classes, judged)
+            best[contender.name] = [score.best for score in scores]
+        names, formats = columns(self, classes)
+        return Result(
+            protocol=self.name,
+            data=contest.data,
+            title=f"linear classifier on frozen features, {self.epochs} epochs of random crops of "
+            f"{len(train.labels):,} images, judged on {judged:,} after the last epoch",
+            columns=names,
+            formats=formats,
+            rows=rows,
+            settings=dataclasses.asdict(self) | {"best_epoch": best},
+            interval=wilson_words(judged),
+            note=sweep_words(self),
+        )
+
+    def _fit(
+        self, contest: Contest, contender: Contender, train: Labelled, judged: Judged, lrs: Sequence[float]
+    ) -> list[LinearScore]:
+        settings = replace(self, lrs=tuple(lrs))
+        views = crop_views(contender.preprocess, self.seed)
+        loader, module = contest.loader(train, views), contest.placement.put(contender.module)
+        return linear(module, loader, views, train.labels, judged, len(train.classes), settings, contest.placement)
+
+    def _judged(self, contest: Contest, found: Features) -> Judged:
+        return Judged(torch.from_numpy(found.features).to(contest.placement.device), found.labels)
 
 
-@dataclass(frozen=True)
-class LinearScore:
-    """Accuracy on the judged images: after the last epoch, and the best of all epochs (which the papers report)."""
-
-    lr: float
-    last: float
-    best: float
-    top5: float
-    """Share of images whose class is among the five likeliest, after the last epoch."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Features (N x D) and classes (N) that the classifier is judged by."""
-
-    features: Tensor
-    labels: NDArray[np.int64]
+def sweep_words(settings: Probe) -> str:
+    """How the rate was chosen."""
+    if not settings.sweep:
+        return ""
+    return (
+        f"each contender's rate was chosen on {HELD_BACK:.0%} of the training images that were held back; then its "
+        "classifier was trained anew on all training images and judged once"
+    )
 
 
 def crop_views(preprocess: Preprocess, seed: int) -> Views:
@@ -74,6 +103,14 @@ def crop_views(preprocess: Preprocess, seed: int) -> Views:
     return Views(recipe, key=False)
 
 
+def views_of(batch: Batch, views: Views, placement: Placement) -> Tensor:
+    """The crops of a batch, float32 N x 3 x S x S, on the device."""
+    pixels, fmt = batch.pixels.to(placement.device, non_blocking=True), placement.memory_format
+    if batch.sizes is None:
+        return views.finish(pixels, batch.index, batch.epoch, fmt)[0]
+    return views(pixels, batch.sizes, batch.index, batch.epoch, fmt)[0]
+
+
 def linear(
     backbone: nn.Module,
     loader: Loader,
@@ -81,108 +118,32 @@ def linear(
     labels: NDArray[np.int64],
     judged: Judged,
     classes: int,
-    settings: Linear,
+    settings: Probe,
     placement: Placement,
 ) -> list[LinearScore]:
     """One score for each learning rate. `loader` gives the images that `labels` names, by position.
 
+    Several processes take shares of each batch and exchange the features; where they do not divide it, each does all.
     Raises MocoError if any tensor of the backbone has changed, and AssertionError for labels outside the classes.
     """
     before = {name: value.detach().clone() for name, value in backbone.state_dict().items()}
+    plan = Plan(len(labels), min(settings.batch, len(labels)), settings.epochs, settings.seed)
+    shared = plan.batch % distributed.count() == 0
+    own = replace(plan, process=distributed.number(), processes=distributed.count()) if shared else plan
 
     def features() -> Iterable[tuple[Tensor, NDArray[np.int64]]]:
-        plan = Plan(len(labels), min(settings.batch, len(labels)), settings.epochs, settings.seed)
-        for batch in loader.batches(plan, 0):
-            pixels = batch.pixels.to(placement.device, non_blocking=True)
-            fmt = placement.memory_format
-            if batch.sizes is None:
-                x, _ = views.finish(pixels, batch.index, batch.epoch, fmt)
-            else:
-                x, _ = views(pixels, batch.sizes, batch.index, batch.epoch, fmt)
+        for step, batch in enumerate(loader.batches(own, 0)):
+            x = views_of(batch, views, placement)
             with torch.no_grad(), placement.autocast():
-                made: Tensor = backbone(x)
-            yield made.float(), labels[batch.index]
+                made: Tensor = backbone(x).float()
+            yield distributed.gather(made) if shared else made, labels[plan.index(step)]
 
     backbone.eval()
-    scores = _classify(features(), len(labels), judged, classes, settings)
+    scores = classify(features(), len(labels), judged, classes, settings)
     changed = [name for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])]
     if changed:
         raise MocoError(
             f"the frozen encoder changed while the classifier was trained ({', '.join(changed[:3])}); a layer of it "
             "keeps state in eval mode, so its linear score would mean nothing"
         )
-    return scores
-
-
-def quick_linear(
-    features: Tensor, labels: NDArray[np.int64], judged: Judged, classes: int, settings: Linear
-) -> list[LinearScore]:
-    """The same classifier on features computed once, of the middle of each image: not the papers' protocol."""
-
-    def batches() -> Iterable[tuple[Tensor, NDArray[np.int64]]]:
-        plan = Plan(len(labels), min(settings.batch, len(labels)), settings.epochs, settings.seed)
-        for step in range(plan.steps):
-            index = plan.index(step)
-            yield features[torch.from_numpy(index)], labels[index]
-
-    return _classify(batches(), len(labels), judged, classes, settings)
-
-
-def _classify(
-    batches: Iterable[tuple[Tensor, NDArray[np.int64]]], images: int, judged: Judged, classes: int, settings: Linear
-) -> list[LinearScore]:
-    """SGD with momentum 0.9 on one classifier for each rate, judged after every epoch."""
-    batch = min(settings.batch, images)
-    steps_per_epoch = images // batch
-    width, device = judged.features.shape[1], judged.features.device
-    heads = Heads(len(settings.lrs), width, classes, settings.seed).to(device)
-    rates = torch.tensor(settings.lrs, device=device) * batch / 256
-    velocity = [torch.zeros_like(p) for p in heads.parameters()]
-    truth = torch.from_numpy(judged.labels).to(device)
-    found: list[Tensor] = []
-    for step, (x, labels) in enumerate(batches):
-        assert labels.min() >= 0
-        assert labels.max() < classes
-        epoch = step // steps_per_epoch
-        factor = 0.1 ** sum(epoch >= round(share * settings.epochs) for share in settings.at)
-        target = torch.from_numpy(labels).to(device)
-        logits = heads(x.to(device))
-        loss = F.cross_entropy(logits.flatten(0, 1), target.repeat(len(rates)), reduction="sum") / len(target)
-        gradients = torch.autograd.grad(loss, list(heads.parameters()))
-        with torch.no_grad():
-            for p, v, g in zip(heads.parameters(), velocity, gradients, strict=True):
-                v.mul_(0.9).add_(g)
-                p.sub_(v * (factor * rates).view(-1, *[1] * (p.ndim - 1)))
-        if (step + 1) % steps_per_epoch == 0:
-            found.append(_hits(heads, judged.features, truth))
-    table = torch.stack(found)  # epochs x rates x (top 1, top 5)
-    return [
-        LinearScore(lr, float(table[-1, i, 0]), float(table[:, i, 0].max()), float(table[-1, i, 1]))
-        for i, lr in enumerate(settings.lrs)
-    ]
-
-
-class Heads(nn.Module):
-    """R linear classifiers, all with the same start: N(0, 0.01) and zero bias."""
-
-    def __init__(self, number: int, width: int, classes: int, seed: int) -> None:
-        super().__init__()
-        with seeded(seed, torch.device("cpu")):
-            weight = torch.randn(classes, width) * 0.01
-        self.weight = nn.Parameter(weight.repeat(number, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(number, classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits R x N x classes of features N x D."""
-        return torch.einsum("rcd,nd->rnc", self.weight, x) + self.bias[:, None]
-
-
-@torch.no_grad()
-def _hits(heads: Callable[[Tensor], Tensor], features: Tensor, truth: Tensor) -> Tensor:
-    """Accuracy of each classifier, R x 2: the class is the likeliest, or among the five likeliest."""
-    hits = []
-    for x, labels in zip(features.split(4096), truth.split(4096), strict=True):  # type: ignore[no-untyped-call]
-        logits = heads(x)
-        likely = logits.topk(min(5, logits.shape[-1]), dim=-1).indices == labels[None, :, None]
-        hits.append(torch.stack([likely[..., 0].sum(dim=1), likely.any(dim=-1).sum(dim=1)], dim=1))
-    return torch.stack(hits).sum(dim=0) / len(truth)
+    return distributed.on_main(lambda: scores)

@@ -1,55 +1,125 @@
-"""An evaluation's result as a file: settings, scores, time, versions."""
+"""An evaluation's result as a file: settings, scores, intervals, time, versions."""
 
 from __future__ import annotations
 
+import json
+import platform
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-from moco.run.directory import RunDirectory
+import numpy as np
+import torch
+import torchvision
+
+from moco.errors import MocoError
+from moco.evaluate.interval import Interval
+from moco.run.atomic import trouble_is_told, write_text
 from moco.version import VERSION
 
+Format = Literal["share", "number"]
 
-@dataclass(frozen=True)
+
+class Cell(NamedTuple):
+    """A score, its standard deviation over draws where there are several, and its 95 % interval where it has one."""
+
+    value: float
+    spread: float | None = None
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """One table: a row for each encoder, a column for each setting; scores are shares, with an optional spread."""
+    """One table: a row for each contender, a column for each setting."""
 
     protocol: str
     data: str
     title: str
     columns: list[str]
-    rows: dict[str, list[tuple[float, float | None]]]
+    rows: dict[str, list[Cell]]
     settings: dict[str, Any]
-    seconds: float
+    formats: list[Format] = field(default_factory=list)
+    """Of each column: a share, shown in percent, or a number; shares where nothing is said."""
+    interval: str = ""
+    """What kind of interval the cells have."""
+    note: str = ""
+    """What must be known wherever a number of this table appears."""
+    encoder: str = ""
+    """What was asked to be judged, the first row."""
+    contenders: dict[str, str] = field(default_factory=dict)
+    """What each row is, in a few words."""
+    device: str = ""
+    seconds: float = 0.0
+    when: str = ""
 
-    def save(self, run: RunDirectory) -> None:
-        """Write evaluations/<protocol>-<data>.json, replacing an earlier one of the same name."""
-        run.evaluations.mkdir(exist_ok=True)
-        name = "".join(c if c.isalnum() else "-" for c in self.data).strip("-")[-60:]
-        run.write(
-            f"evaluations/{self.protocol}-{name}.json",
-            {
-                "protocol": self.protocol,
-                "data": self.data,
-                "title": self.title,
-                "columns": self.columns,
-                "rows": self.rows,
-                "settings": self.settings,
-                "seconds": round(self.seconds, 1),
-                "moco": VERSION,
-                "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    def format(self, column: int) -> Format:
+        """Of a column."""
+        return self.formats[column] if self.formats else "share"
+
+    def save(self, folder: Path, name: str) -> Path:
+        """Write `<protocol>-<name>.json`, replacing an earlier one; its path."""
+        path = folder / f"{self.protocol}-{name}.json"
+        content = {
+            "protocol": self.protocol,
+            "encoder": self.encoder,
+            "data": self.data,
+            "title": self.title,
+            "note": self.note,
+            "columns": self.columns,
+            "formats": [self.format(i) for i in range(len(self.columns))],
+            "rows": {name: [(cell.value, cell.spread) for cell in cells] for name, cells in self.rows.items()},
+            "intervals": {name: [cell.interval for cell in cells] for name, cells in self.rows.items()},
+            "interval": self.interval,
+            "contenders": self.contenders,
+            "settings": self.settings,
+            "seconds": round(self.seconds, 1),
+            "device": self.device,
+            "moco": VERSION,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "torchvision": torchvision.__version__,
+                "numpy": np.__version__,
             },
-        )
+            "when": self.when or time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        }
+        with trouble_is_told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(content, indent=2) + "\n")
+        return path
 
 
-def read_results(run: RunDirectory) -> list[Result]:
-    """All evaluations of a run, in the order of their names."""
-    if not run.evaluations.is_dir():
-        return []
-    found = []
-    for path in sorted(run.evaluations.glob("*.json")):
-        content = run.read(f"evaluations/{path.name}")
-        rows = {name: [(mean, spread) for mean, spread in cells] for name, cells in content["rows"].items()}
-        kept = {k: content[k] for k in ("protocol", "data", "title", "columns", "settings", "seconds")}
-        found.append(Result(rows=rows, **kept))
-    return found
+def read_results(folder: Path) -> list[Result]:
+    """All evaluations in a folder, in the order of their names; those of older versions lack some fields.
+
+    Raises MocoError where a file is damaged.
+    """
+    return [_read(path) for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
+
+
+def _read(path: Path) -> Result:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        intervals = content.get("intervals", {})
+        rows = {
+            name: [
+                Cell(value, spread, _pair(interval))
+                for (value, spread), interval in zip(cells, intervals.get(name, [None] * len(cells)), strict=True)
+            ]
+            for name, cells in content["rows"].items()
+        }
+        needed = {k: content[k] for k in ("protocol", "data", "title", "columns", "settings", "seconds")}
+        since = ("formats", "interval", "note", "encoder", "contenders", "device", "when")
+        return Result(rows=rows, **needed, **{k: content[k] for k in since if k in content})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MocoError(f"{path} is damaged ({error}); delete it, and judge again for a new one") from None
+
+
+def _pair(interval: list[float] | None) -> Interval | None:
+    return None if interval is None else (interval[0], interval[1])
+
+
+def slug(text: str) -> str:
+    """A name as part of a file's name."""
+    return "".join(c if c.isalnum() else "-" for c in text).strip("-")[-60:]

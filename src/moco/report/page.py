@@ -16,6 +16,7 @@ from moco.evaluate.result import Result
 from moco.recipe import Recipe
 from moco.report.curves import curves, series
 from moco.report.pictures import EPOCHS, Neighbours, ViewRow
+from moco.report.tables import table_of
 from moco.report.words import duration, settings, view_words
 from moco.run.directory import RunDirectory
 from moco.run.log import Row, read_log
@@ -42,25 +43,6 @@ class Fact:
     more: str
 
 
-@dataclass(frozen=True)
-class Table:
-    """An evaluation, as text."""
-
-    title: str
-    data: str
-    columns: list[str]
-    rows: list[tuple[str, list[Cell]]]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A score and its spread in percent; `best` of its column."""
-
-    mean: str
-    spread: str
-    best: bool
-
-
 def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
     """The HTML of a run, of which only the recipe need be there. File names stay text, whatever is in them."""
     recipe, rows = run.recipe(), read_log(run.log)
@@ -77,7 +59,7 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         width=pictures.neighbours.width if pictures.neighbours else None,
         has_encoder=run.encoder.exists(),
         groups=curves(rows),
-        tables=[_table(result) for result in results],
+        tables=[table_of(result) for result in results],
         pictures=pictures,
         epochs=EPOCHS,
         query_words=view_words(recipe.query_view, recipe.image_size),
@@ -141,24 +123,6 @@ def _seconds(rows: list[Row], batch: int) -> float:
         seconds += (step - before) * batch / max(rate, 1e-9)
         before = step
     return seconds
-
-
-def _table(result: Result) -> Table:
-    best = [
-        max(cells[column][0] for cells in result.rows.values()) if len(result.rows) > 1 else None
-        for column in range(len(result.columns))
-    ]
-    rows = [
-        (
-            name,
-            [
-                Cell(f"{100 * mean:.1f}", "" if spread is None else f"{100 * spread:.1f}", mean == best[column])
-                for column, (mean, spread) in enumerate(cells)
-            ],
-        )
-        for name, cells in result.rows.items()
-    ]
-    return Table(result.title, result.data, result.columns, rows)
 
 
 def _skipped(path: Path) -> list[tuple[str, str]]:

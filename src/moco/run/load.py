@@ -16,7 +16,7 @@ from moco.device import seeded
 from moco.encoder import build_encoder
 from moco.errors import MocoError
 from moco.preprocess import Preprocess
-from moco.recipe import Normalize
+from moco.recipe import Normalize, Recipe
 from moco.run.directory import RunDirectory, find_run, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
 from moco.run.foreign import Tensors, fill_, find_prefix, read_foreign, resnet_name
@@ -40,6 +40,8 @@ class Opened:
     """With the projection head: images to unit vectors N x C. None where there is no head."""
     run: RunDirectory | None = None
     """The run it belongs to."""
+    recipe: Recipe | None = None
+    """What it was trained by, where the file says so."""
 
 
 def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, Preprocess]:
@@ -92,7 +94,7 @@ def _from_run(file: Path, run: RunDirectory | None) -> Opened:
 
     preprocess = Preprocess(recipe.image_size, recipe.normalize)
     about = f"{recipe.encoder.backbone} after {step:,} steps of {recipe.name}"
-    return Opened(encoder.backbone, preprocess, untrained, about, encoder, run)
+    return Opened(encoder.backbone, preprocess, untrained, about, encoder, run, recipe)
 
 
 def _from_library(library: str, name: str, file: Path | None) -> Opened:

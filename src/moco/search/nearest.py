@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from moco.errors import MocoError
+from moco.ops.nearest import nearest as exact
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -16,8 +17,6 @@ How = Literal["auto", "exact", "faiss"]
 
 MOST_EXACT = 2e13
 """Multiplications up to which the search is exact if not told otherwise: 200,000 images with 512 numbers each."""
-
-_CHUNK = 1 << 25
 
 
 def nearest(
@@ -33,22 +32,8 @@ def nearest(
     work = float(len(queries)) * len(bank) * bank.shape[1]
     if how == "faiss" or (how == "auto" and work > MOST_EXACT and _faiss_is_there()):
         return _approximate(queries, bank, k, themselves)
-    return _exact(queries, bank, k, themselves)
-
-
-def _exact(queries: Floats, bank: Floats, k: int, themselves: bool) -> tuple[Floats, Integers]:
-    known = torch.from_numpy(bank)
-    chunk = max(1, _CHUNK // len(bank))
-    cosines, places = [], []
-    for first in range(0, len(queries), chunk):
-        product = torch.from_numpy(queries[first : first + chunk]) @ known.T
-        if themselves:
-            rows = torch.arange(len(product))
-            product[rows, first + rows] = -torch.inf
-        top = product.topk(k, dim=1)
-        cosines.append(top.values)
-        places.append(top.indices)
-    return torch.cat(cosines).numpy(), torch.cat(places).numpy()
+    cosines, places = exact(torch.from_numpy(queries), torch.from_numpy(bank), k, themselves=themselves)
+    return cosines.numpy(), places.numpy()
 
 
 def _approximate(queries: Floats, bank: Floats, k: int, themselves: bool) -> tuple[Floats, Integers]:

@@ -1,0 +1,82 @@
+"""Labelled images as fine-tuning needs them: crops of some to learn from, middles of some to be judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moco.data.labelled import Labelled, some
+from moco.data.loader import Loader, Plan
+from moco.embed import Prepared
+from moco.evaluate.contender import Contender
+from moco.evaluate.contest import Contest
+from moco.evaluate.linear import crop_views
+from moco.preprocess import Preprocess
+from moco.views import Views
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The middles of images, and their classes (N), that a tuned network is judged by."""
+
+    images: Prepared
+    labels: NDArray[np.int64]
+    preprocess: Preprocess
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Readable labelled images to learn from, of which those at `rows` are in use."""
+
+    train: Labelled
+    loader: Loader
+    """Gives any of the images, by position in `train`."""
+    views: Views
+    preprocess: Preprocess
+    rows: NDArray[np.int64]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Of the images in use."""
+        return self.train.labels[self.rows]
+
+    def at(self, rows: NDArray[np.int64]) -> Lesson:
+        """With the images at these rows of `train` in use."""
+        return replace(self, rows=rows)
+
+    def as_exam(self) -> Exam:
+        """The images in use, to be judged by."""
+        used = some(self.train, self.rows)
+        return Exam(Prepared(used.source, self.preprocess.centre), used.labels, self.preprocess)
+
+
+@dataclass(frozen=True)
+class RowsPlan(Plan):
+    """A plan of some images of a larger set, by position in that set, so that their crops are those they have there."""
+
+    rows: NDArray[np.int64] | None = None
+
+    def index(self, step: int) -> NDArray[np.int64]:
+        """The images of a step."""
+        assert self.rows is not None
+        return self.rows[super().index(step)]
+
+
+def lesson_of(contest: Contest, contender: Contender, seed: int) -> Lesson:
+    """All images that a contender may learn from; `seed` names the crops."""
+    train, views = contest.readable(contest.train), crop_views(contender.preprocess, seed)
+    rows = np.arange(len(train.labels))
+    return Lesson(train, contest.loader(train, views), views, contender.preprocess, rows)
+
+
+def exams_of(contest: Contest, contenders: Sequence[Contender]) -> dict[str, Exam]:
+    """What each contender is judged by, under its name: this process has all the images, and one copy for each size."""
+    test = contest.readable(contest.test)
+    made: dict[int, Prepared] = {}
+    for one in contenders:
+        if one.preprocess.size not in made:
+            made[one.preprocess.size] = Prepared(test.source, one.preprocess.centre, contest.machine.decoders)
+    return {one.name: Exam(made[one.preprocess.size], test.labels, one.preprocess) for one in contenders}
