@@ -155,7 +155,7 @@ def ours(s: Setting, data: str, workers: int, device: str) -> tuple[Iterator[Any
     recipe = override(v2(), changes)
     source = open_source(data)
     placement = place(Machine(device=device, threads=torch.get_num_threads()))
-    training = build_training(recipe, len(source), placement)
+    training = build_training(recipe, max(len(source), 2 * s.queue), placement)  # the queue may be longer than these
     memory = load_memory(source, workers)[0] if s.size <= 64 else None
     images = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, workers)
     batches = images.batches(Plan(len(source), s.batch, recipe.epochs, 0), 0)
