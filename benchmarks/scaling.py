@@ -116,7 +116,7 @@ def plot(result: dict[str, Any], to: str) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     axes = [name for name in ("batch", "keys", "size", "files") if result.get(name)]
     words = {"batch": "batch", "keys": "keys K", "size": "pixels of a side", "files": "files"}
@@ -132,9 +132,12 @@ def plot(result: dict[str, Any], to: str) -> None:
             (memory_panel, file_memory if name == "files" else step_memory, "MiB"),
         ):
             for key, label in lines.items():
-                x, y = ([point[k] for point in result[name]] for k in (name, key))
+                x, y = ([point[k] for point in result[name] if point[key] > 0] for k in (name, key))
                 panel.plot(x, y, "--" if key.startswith("floor") else "o-", label=label, markersize=3)
             panel.set(xscale="log", yscale="log", xlabel=words[name], ylabel=unit)
+            ticks = [point[name] for point in result[name]]
+            panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks], fontsize=7)
+            panel.xaxis.set_minor_locator(ticker.NullLocator())
             panel.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(to, dpi=100)

@@ -86,10 +86,10 @@ def files(folder: str) -> dict[str, float]:
     remembered = sum(f.stat().st_size for f in cache_folder("index").glob("*.index"))
     return {
         "files": len(source),
-        "list_seconds": round(listed - start, 3),
-        "floor_list_seconds": round(bare_walk(folder), 3),
-        "open_seconds": round(opened - listed, 3),
-        "floor_open_seconds": round(remembered / copy_rate(torch.device("cpu"), 1 << 26), 5),
+        "list_seconds": round(listed - start, 4),
+        "floor_list_seconds": round(bare_walk(folder), 5),
+        "open_seconds": round(opened - listed, 5),
+        "floor_open_seconds": round(remembered / copy_rate(torch.device("cpu"), 1 << 26), 7),
         "fingerprint_and_network_seconds": round(built - opened, 3),
         "first_step_seconds": round(trained - built, 3),
         "names_mib": round(names, 1),
