@@ -3,7 +3,7 @@
 Forward and backward at N 256, C 128. Each form runs in a process of its own, so that the peak of one does not hide the
 other's; times are taken in turns within one process, the best of each counts.
 
-    python benchmarks/loss.py [--keys 65536] [--json]
+    python benchmarks/loss.py [--keys 65536] [--stores] [--json]
     python benchmarks/loss.py --keys 1048576 --only ours     # a million keys
 """
 
@@ -20,9 +20,11 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from moco.ops.info_nce import Contrast, info_nce, info_nce_plain
+from moco.dictionary import KeyQueue
+from moco.ops.info_nce import info_nce, info_nce_plain
 
 QUERIES, DIM, TEMPERATURE = 256, 128, 0.2
+STORES = ("bf16", "int8")
 
 
 def main() -> None:
@@ -31,13 +33,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--keys", type=int, default=65536)
     parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--stores", action="store_true", help="ours from dictionaries in bf16 and int8, too")
     parser.add_argument("--only", choices=["ours", "plain"], help="leave the other out, where it does not fit")
-    parser.add_argument("--peak-of", choices=["ours", "plain"], help=argparse.SUPPRESS)
+    parser.add_argument("--peak-of", choices=["ours", "plain", *STORES], help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.peak_of:
         print(peak_mib(a.peak_of, a.keys))
         return
-    names = [a.only] if a.only else ["ours", "plain"]
+    names = ([a.only] if a.only else ["ours", "plain"]) + (list(STORES) if a.stores else [])
     works = {name: work(name, a.keys) for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(a.turns):
@@ -50,7 +53,7 @@ def main() -> None:
     result = {
         "benchmark": "loss",
         "keys": a.keys,
-        "dictionary_mib": a.keys * DIM * 4 / 2**20,
+        "dictionary_mib": {name: round(dictionary_mib(name, a.keys), 1) for name in names},
         "milliseconds": {name: round(1000 * s, 2) for name, s in best.items()},
         "extra_mib": {name: round(m, 1) for name, m in mib.items()},
         "gflops": {name: round(4 * QUERIES * a.keys * DIM / s / 1e9, 1) for name, s in best.items()},
@@ -72,14 +75,25 @@ def work(name: str, keys: int) -> Callable[[], object]:
     """Loss and gradient of the queries against a dictionary of so many keys."""
     torch.manual_seed(0)
     q = F.normalize(torch.randn(QUERIES, DIM), dim=1).requires_grad_()
-    contrast = Contrast(F.normalize(torch.randn(QUERIES, DIM), dim=1), F.normalize(torch.randn(keys, DIM), dim=1))
+    k = F.normalize(torch.randn(QUERIES, DIM), dim=1)
+    contrast = queue(name, keys).look_up(q, k, torch.empty(0), 0)
 
     def run() -> object:
         q.grad = None
-        loss = info_nce(q, contrast, TEMPERATURE).loss if name == "ours" else info_nce_plain(q, contrast, TEMPERATURE)
+        loss = info_nce_plain(q, contrast, TEMPERATURE) if name == "plain" else info_nce(q, contrast, TEMPERATURE).loss
         return loss.backward()
 
     return run
+
+
+def queue(name: str, keys: int) -> KeyQueue:
+    """A dictionary of random keys, in the store of that name or in fp32."""
+    return KeyQueue(keys, DIM, torch.Generator().manual_seed(0), name if name in STORES else "fp32")
+
+
+def dictionary_mib(name: str, keys: int) -> float:
+    """What its keys take."""
+    return sum(b.nbytes for n, b in queue(name, keys).named_buffers() if n != "pointer") / 2**20
 
 
 def matrix_rate() -> float:

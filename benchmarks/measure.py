@@ -45,7 +45,7 @@ def copy_rate(device: torch.device, bytes_: int = 1 << 28) -> float:
 def versions() -> dict[str, str]:
     """What the figures depend on."""
     found = {"python": platform.python_version(), "machine": processor(), "threads": str(torch.get_num_threads())}
-    for name in ("torch", "torchvision", "pillow", "numba", "simplejpeg", "lightly", "kornia"):
+    for name in ("torch", "torchvision", "pillow", "numba", "simplejpeg", "lightly", "kornia", "stable-pretraining"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

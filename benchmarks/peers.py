@@ -1,4 +1,4 @@
-"""Training end to end, side by side: ours, lightly's building blocks, and the official step for one process.
+"""Training end to end, side by side: ours, lightly's building blocks, the official step, stable-pretraining's method.
 
 The same network, batch, dictionary, files and number of steps for all; each with its own loader, views, loss and
 update. In turns, some steps at a time, so that what else the machine does hits all; the best turn of each counts.
@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from measure import show, synchronise, versions
 from official import OfficialStep, encoder, loader, official_view
+from stable import stable_step, stable_view
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -46,13 +47,15 @@ class Setting:
     batch: int
     queue: int
     steps: int
-    """Steps of a turn."""
+    """Steps of a turn that are timed."""
+    lead: int = 4
+    """Steps of a turn before those: as many batches wait in queues of the loaders, made in the others' turns."""
 
 
 SETTINGS = {
     "small": Setting("resnet18", True, 32, 128, 4096, 6),
-    "large": Setting("resnet50", False, 224, 32, 65536, 3),
-    "tiny": Setting("resnet18", True, 32, 16, 64, 2),
+    "large": Setting("resnet50", False, 224, 32, 65536, 4),
+    "tiny": Setting("resnet18", True, 32, 16, 64, 2, lead=0),
 }
 Peer = Callable[[], tuple[Iterator[Any], Callable[[Any], object]]]
 """Gives the batches and the step."""
@@ -67,12 +70,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--without", nargs="*", default=[], help="leave out: lightly, official, stable")
     parser.add_argument("--only", help="one of them, in this process")
     a = parser.parse_args()
     s = SETTINGS[a.setting]
     torch.manual_seed(0)
     device = place(Machine(device=a.device, precision="fp32", threads=torch.get_num_threads())).device
-    peers = {name: peer for name, peer in peers_of(s, a.data, a.workers, a.device, device).items() if peer is not None}
+    found = peers_of(s, a.data, a.workers, a.device, device)
+    peers = {name: peer for name, peer in found.items() if peer is not None and name not in a.without}
     if a.only:
         run = Run(*peers[a.only]())
         run.turn(2, s.batch)
@@ -85,8 +90,10 @@ def main() -> None:
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for _ in range(a.turns):
         for name, run in runs.items():
+            time.sleep(s.lead)  # the workers of the one before fill their queues
+            run.turn(s.lead, s.batch)
             turns[name].append(run.turn(s.steps, s.batch))
-    best = {name: max(found, key=lambda t: t["images_per_second"]) for name, found in turns.items()}
+    best = {name: max(taken, key=lambda t: t["images_per_second"]) for name, taken in turns.items()}
     memory = {name: memory_alone(name) for name in runs}
     ours = best["ours"]["images_per_second"]
     result: dict[str, object] = {
@@ -94,7 +101,7 @@ def main() -> None:
         **{f"ratio_to_{n}": round(ours / b["images_per_second"], 2) for n, b in best.items() if n != "ours"},
         **{f"{n}_{key}": round(value, 3) for n, b in best.items() for key, value in b.items()},
         **{f"{n}_peak_memory_gib": value for n, value in memory.items()},
-        "not_installed": [] if importable("lightly") else ["lightly"],
+        "not_installed": [name for name, peer in found.items() if peer is None],
         **s.__dict__,
         "workers": a.workers,
         **versions(),
@@ -117,7 +124,7 @@ class Run:
             waited += time.perf_counter() - before
             self.step(one)
         synchronise()
-        seconds = time.perf_counter() - start
+        seconds = max(time.perf_counter() - start, 1e-9)
         return {"images_per_second": steps * batch / seconds, "data_wait": waited / seconds}
 
 
@@ -127,6 +134,7 @@ def peers_of(s: Setting, data: str, workers: int, name: str, device: torch.devic
         "ours": lambda: ours(s, data, workers, name),
         "lightly": (lambda: lightly_blocks(s, data, workers, device)) if importable("lightly") else None,
         "official": lambda: official(s, data, workers, device),
+        "stable": (lambda: stable(s, data, workers, device)) if importable("stable_pretraining") else None,
     }
 
 
@@ -151,7 +159,7 @@ def ours(s: Setting, data: str, workers: int, device: str) -> tuple[Iterator[Any
     recipe = override(v2(), changes)
     source = open_source(data)
     placement = place(Machine(device=device, threads=torch.get_num_threads()))
-    training = build_training(recipe, len(source), placement)
+    training = build_training(recipe, max(len(source), 2 * s.queue), placement)  # the queue may be longer than these
     memory = load_memory(source, workers)[0] if s.size <= 64 else None
     images = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, workers)
     batches = images.batches(Plan(len(source), s.batch, recipe.epochs, 0), 0)
@@ -162,6 +170,12 @@ def official(s: Setting, data: str, workers: int, device: torch.device) -> tuple
     """The official pipeline and step."""
     step = OfficialStep(s.arch, s.small, s.batch, s.queue, 0.999, 0.2, device)
     return forever(loader(files_below(data), official_view(s.size), s.batch, workers)), lambda batch: step(*batch)
+
+
+def stable(s: Setting, data: str, workers: int, device: torch.device) -> tuple[Iterator[Any], Callable[[Any], object]]:
+    """stable-pretraining's method and transforms, in the loader of the official script."""
+    step = stable_step(s.arch, s.small, s.batch, s.queue, device)
+    return forever(loader(files_below(data), stable_view(s.size), s.batch, workers)), step
 
 
 def lightly_blocks(

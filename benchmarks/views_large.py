@@ -26,6 +26,7 @@ from moco.data.decode import decode
 from moco.data.loader import Plan, WorkerLoader
 from moco.data.open import open_source
 from moco.data.source import Source
+from moco.device import keep_freed_memory
 from moco.recipe import v2
 from moco.views import Views
 
@@ -48,6 +49,7 @@ def measure(source: Source, images: int, turns: int) -> dict[str, object]:
     n = min(images, len(source))
     batch = min(32, n)
     n -= n % batch
+    keep_freed_memory()  # as a run does
     views, view, index = Views(v2()), official_view(224), np.arange(batch)
     raws = [source.raw(i) for i in range(n)]
     plan = Plan(n, batch, 1 << 20, 0)

@@ -16,6 +16,7 @@ from moco.ops.cut import cut, cut_by_torch, cut_plain, reduction
 
 PHOTO = load_sample_image("flower.jpg").copy()  # 427 x 640 x 3
 BOXES = [(0, 0, 427, 640), (50, 61, 300, 211), (3, 600, 20, 33), (426, 0, 1, 640)]
+BOXES += [(307, 520, 120, 120), (0, 480, 150, 160), (30, 30, 64, 64)]  # 4, 6 and 3 pixels for one of the view
 HOW = [cut, cut_by_torch]
 
 

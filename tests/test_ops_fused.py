@@ -53,6 +53,14 @@ def test_compiled_photometry_of_crops_equals_the_tensor_functions(size):
     assert (finish(V2, photometry, crops.float() / 255, None) - plain).abs().max() < 2e-5
 
 
+@pytest.mark.parametrize(("size", "sigma"), [(96, (0.1, 0.5)), (41, (0.3, 0.9)), (96, (1.0, 4.0)), (5, (0.1, 2.0))])
+def test_a_compiled_blur_of_any_width_equals_the_tensor_functions(size, sigma):
+    view = View(jitter=Jitter(p=0.0), gray=0.0, blur=Blur(p=1.0, sigma=sigma))
+    crops, photometry = photos(12, size, size), drawn(view, 12, size, size).photometry
+    plain = finish_plain(view, photometry, crops, torch.empty(12, 3, size, size), None)
+    assert (finish(view, photometry, crops, None) - plain).abs().max() < 1e-5
+
+
 def test_an_image_without_a_step_is_only_normalised():
     nothing = View(jitter=Jitter(p=0.0), gray=0.0, blur=Blur(p=0.0))
     crops = photos(2, 20, 20)

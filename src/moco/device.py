@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from torch import nn
 from moco import distributed
 from moco.errors import MocoError
 from moco.machine import Machine
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""What glibc's malloc.h calls M_TRIM_THRESHOLD (-1: never) and M_MMAP_THRESHOLD (32 MiB is the most it takes)."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,31 @@ def place(machine: Machine) -> Placement:
     else:
         reason = f"{machine.precision} on {_name(device, most)}, as set"
         placement = Placement(device, machine.precision == "bf16", True, most, reason)
-    torch.set_num_threads(placement.threads)
+    _settle(placement)
     return placement
 
 
 def place_all(machine: Machine) -> Placement:
     """The main process's choice, on all: they must round alike. Each has the device of its number."""
     placement = distributed.on_main(lambda: place(machine))
-    torch.set_num_threads(placement.threads)
+    _settle(placement)
     return dataclasses.replace(placement, device=distributed.own_device(placement.device))
+
+
+def _settle(placement: Placement) -> None:
+    torch.set_num_threads(placement.threads)
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what tensors of up to 32 MiB give back, and use it again; where the C library is glibc.
+
+    By default glibc gives it back to the system, and gets it again in every step, page by page and full of zeros.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.libc_ver()[0] == "glibc" else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, -1)
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
 
 
 def _measured(device: torch.device, machine: Machine, most: int) -> Placement:

@@ -40,7 +40,9 @@ def cut(
     if (fused := kernels()) is None:
         cut_by_torch(out, pixels, box, flip, flip_vertical, quarter)
         return
-    fused.cut(out.numpy(), np.ascontiguousarray(pixels), box.astype(np.float64), flip, flip_vertical)
+    fused.cut(
+        out.numpy(), np.ascontiguousarray(pixels).reshape(len(pixels), -1), box.astype(np.float64), flip, flip_vertical
+    )
     if quarter % 4:
         out.copy_(torch.rot90(out, quarter, (1, 2)).clone())
 

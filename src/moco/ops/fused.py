@@ -1,4 +1,4 @@
-"""Crops and colours on a CPU, compiled with Numba: a few passes through the caches instead of fifty through memory.
+"""Colours and blur on a CPU, compiled with Numba: a few passes through the caches instead of fifty through memory.
 
 The twins are the tensor functions of `crop.py`, `colour.py` and `blur.py`, which run everywhere; these are equal to
 them to 1e-5. An image is loaded once, worked on in pieces that stay in the first cache, and written once, normalised,
@@ -8,17 +8,21 @@ in the memory format that is asked for. Only the mean that contrast needs and th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
+from moco.ops.compiled import Array, fast
+from moco.ops.fused_crop import crop, cut
 from moco.ops.steps import BLUR, BRIGHTNESS, CONTRAST, GRAY, HUE, SATURATION
+
+__all__ = ["crop", "cut", "develop"]
 
 PIECE = 512
 """Pixels that are worked on at a time: three channels of them fill a fifth of the first cache."""
+
+ROWS = 8
+"""Rows that are blurred at a time."""
 
 _F: Any = np.float32
 _HALF, _ONE, _TWO, _FOUR, _SIX, _TINY = _F(0.5), _F(1), _F(2), _F(4), _F(6), _F(1e-20)
@@ -26,17 +30,8 @@ _SIXTH, _EVEN, _FAR = _F(1 / 6), _F(8), _F(8.5)
 _RED, _GREEN, _BLUE = _F(0.2989), _F(0.587), _F(0.114)
 _ZERO: Any = _F(0)
 
-Array = NDArray[Any]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
-
-def _fast(function: Function) -> Function:
-    flags = {"nnan", "nsz", "ninf", "contract", "reassoc"}
-    compiled: Function = njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function)
-    return compiled
-
-
-@_fast
+@fast
 def develop(
     out: Array,
     pixels: Array,
@@ -58,7 +53,7 @@ def develop(
     total = pixels.shape[3]
     side = int(math.sqrt(total) + 0.5)
     x = np.empty((3, total), np.float32)
-    spare = np.empty((3, total), np.float32)
+    tall = np.empty((side + 2 * radius) * side, np.float32)
     for i in range(len(pixels)):
         first, loaded, mean = 0, False, _ZERO
         resolved = False  # whether `mean` is that of the contrast which is to come first
@@ -92,23 +87,23 @@ def develop(
             if wanted:
                 mean, resolved, first = _F(light / total), True, last
             else:
-                _blur(x, spare, side, values[i, last], radius)
+                _blur(x, tall, side, values[i, last], radius)
                 resolved, first = False, last + 1
 
 
-@_fast
+@fast
 def _load(x: Array, pixels: Array, unit: np.float32) -> None:
     for p in range(len(x)):
         x[p] = _F(pixels[p]) * unit
 
 
-@_fast
+@fast
 def _write(out: Array, x: Array, gain: np.float32, offset: np.float32) -> None:
     for p in range(len(x)):
         out[p] = x[p] * gain + offset
 
 
-@_fast
+@fast
 def _write_interleaved(out: Array, r: Array, g: Array, b: Array, gain: Array, offset: Array) -> None:
     r_gain, g_gain, b_gain = gain[0], gain[1], gain[2]
     r_offset, g_offset, b_offset = offset[0], offset[1], offset[2]
@@ -118,7 +113,7 @@ def _write_interleaved(out: Array, r: Array, g: Array, b: Array, gain: Array, of
         out[3 * p + 2] = b[p] * b_gain + b_offset
 
 
-@_fast
+@fast
 def _light(r: Array, g: Array, b: Array) -> Any:
     total = _ZERO
     for p in range(len(r)):
@@ -126,7 +121,7 @@ def _light(r: Array, g: Array, b: Array) -> Any:
     return total
 
 
-@_fast
+@fast
 def _pointwise(r: Array, g: Array, b: Array, step: int, value: np.float32, mean: Any) -> None:
     if step == BRIGHTNESS:
         _scale(r, value, _ZERO)
@@ -153,19 +148,19 @@ def _pointwise(r: Array, g: Array, b: Array, step: int, value: np.float32, mean:
         _solarize(b)
 
 
-@_fast
+@fast
 def _scale(x: Array, factor: np.float32, rest: np.float32) -> None:
     for p in range(len(x)):
         x[p] = min(max(x[p] * factor + rest, _ZERO), _ONE)
 
 
-@_fast
+@fast
 def _solarize(x: Array) -> None:
     for p in range(len(x)):
         x[p] = _ONE - x[p] if x[p] >= _HALF else x[p]
 
 
-@_fast
+@fast
 def _saturate(r: Array, g: Array, b: Array, factor: np.float32) -> None:
     rest = _ONE - factor
     for p in range(len(r)):
@@ -175,7 +170,7 @@ def _saturate(r: Array, g: Array, b: Array, factor: np.float32) -> None:
         b[p] = min(max(b[p] * factor + gray, _ZERO), _ONE)
 
 
-@_fast
+@fast
 def _turn(r: Array, g: Array, b: Array, shift: np.float32) -> None:
     """Move the hue on, as `colour._shift_hue` does: a channel, as a function of the hue, is a trapezoid."""
     for p in range(len(r)):
@@ -191,17 +186,44 @@ def _turn(r: Array, g: Array, b: Array, shift: np.float32) -> None:
         b[p] = high - span * _slope(hue - _SIXTH)
 
 
-@_fast
+@fast
 def _slope(away: Any) -> Any:
     """How far a channel is below the highest, from the distance in turns to the hue at which it is lowest."""
     away = abs(away - (_F(np.int32(away + _FAR)) - _EVEN))  # less the nearest whole number
     return min(max(_TWO - _SIX * away, _ZERO), _ONE)
 
 
-@_fast
-def _blur(x: Array, spare: Array, side: int, sigma: np.float32, radius: int) -> None:
-    """Down the columns into `spare`, along the rows back into x."""
-    weights = np.empty(radius + 1, np.float32)
+@fast
+def _blur(x: Array, tall: Array, side: int, sigma: np.float32, radius: int) -> None:
+    """Down the columns, some rows at a time, and along each of these rows, back into x (3 x S*S).
+
+    `tall` has room for a channel with the rows that are mirrored above and below it.
+    """
+    weights = np.zeros(max(radius, 6) + 1, np.float32)
+    reach = _gaussian(weights, sigma, radius)
+    taps = 2 if reach <= 2 else 4 if reach <= 4 else 6 if reach <= 6 else reach
+    rows = np.empty(ROWS * side, np.float32)
+    line = np.empty(side + 2 * taps, np.float32)
+    for c in range(3):
+        _copy(tall[reach * side : (reach + side) * side], x[c])
+        for k in range(1, reach + 1):
+            above, below = (reach - k) * side, (reach + side - 1 + k) * side
+            _copy(tall[above : above + side], x[c, k * side : (k + 1) * side])
+            _copy(tall[below : below + side], x[c, (side - 1 - k) * side : (side - k) * side])
+        for y in range(0, side, ROWS):
+            some = rows[: min(ROWS, side - y) * side]
+            _sum_down(some, tall, (y + reach) * side, side, weights, reach)
+            for start in range(0, len(some), side):
+                _copy(line[taps : taps + side], some[start : start + side])
+                for k in range(1, taps + 1):  # beyond the reach weights are zero; the place need only be in the line
+                    line[taps - k] = line[taps + min(k, side - 1)]
+                    line[taps + side - 1 + k] = line[taps + side - 1 - min(k, side - 1)]
+                _sum_along(x[c, y * side + start : y * side + start + side], line, weights, taps)
+
+
+@fast
+def _gaussian(weights: Array, sigma: np.float32, radius: int) -> int:
+    """Half a Gaussian of 2 radius + 1 pixels, of sum 1; how far it reaches before nothing is left of it."""
     total = 0.0
     for k in range(radius + 1):
         weight = math.exp(-0.5 * (k / sigma) ** 2)
@@ -212,141 +234,73 @@ def _blur(x: Array, spare: Array, side: int, sigma: np.float32, radius: int) -> 
         weights[k] /= total
         if weights[k] > 1e-8:
             reach = k
-    line = np.empty(side + 2 * reach, np.float32)
-    for c in range(3):
-        for y in range(side):
-            row = spare[c, y * side : (y + 1) * side]
-            _scaled_copy(row, x[c, y * side : (y + 1) * side], weights[0])
-            for k in range(1, reach + 1):
-                up, down = _mirrored(y - k, side) * side, _mirrored(y + k, side) * side
-                _add_both(row, x[c, up : up + side], x[c, down : down + side], weights[k])
-        for y in range(side):
-            row = x[c, y * side : (y + 1) * side]
-            line[reach : reach + side] = spare[c, y * side : (y + 1) * side]
-            for k in range(1, reach + 1):
-                line[reach - k] = line[reach + k]
-                line[reach + side - 1 + k] = line[reach + side - 1 - k]
-            _scaled_copy(row, line[reach : reach + side], weights[0])
-            for k in range(1, reach + 1):
-                _add_both(row, line[reach - k : reach - k + side], line[reach + k : reach + k + side], weights[k])
+    return reach
 
 
-@_fast
+@fast
+def _copy(out: Array, x: Array) -> None:
+    for p in range(len(out)):
+        out[p] = x[p]
+
+
+@fast
+def _sum_down(out: Array, tall: Array, at: int, side: int, weights: Array, reach: int) -> None:
+    """Whole rows from `at` on, with those above and below: a long loop for two of them each way."""
+    n = len(out)
+    _scaled_copy(out, tall[at : at + n], weights[0])
+    for k in range(1, reach, 2):
+        up, down = at - k * side, at + k * side
+        _add_four(
+            out,
+            tall[up : up + n],
+            tall[down : down + n],
+            tall[up - side : up - side + n],
+            tall[down + side : down + side + n],
+            weights[k],
+            weights[k + 1],
+        )
+    if reach % 2:
+        up, down = at - reach * side, at + reach * side
+        _add_two(out, tall[up : up + n], tall[down : down + n], weights[reach])
+
+
+@fast
 def _scaled_copy(out: Array, x: Array, weight: np.float32) -> None:
     for p in range(len(out)):
         out[p] = x[p] * weight
 
 
-@_fast
-def _add_both(out: Array, a: Array, b: Array, weight: np.float32) -> None:
+@fast
+def _add_two(out: Array, a: Array, b: Array, weight: np.float32) -> None:
     for p in range(len(out)):
         out[p] += weight * (a[p] + b[p])
 
 
-@_fast
-def _mirrored(y: int, side: int) -> int:
-    if y < 0:
-        return -y
-    return 2 * (side - 1) - y if y >= side else y
-
-
-@_fast
-def crop(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertical: Array) -> None:
-    """Each box of uint8 N x 3 x H x W, resized into float32 N x 3 x S x S in [0, 1] and flipped where asked for."""
-    size = out.shape[2]
-    widest = boxes[:, 3].max()
-    rows = np.empty((3, widest), np.float32)
-    for i in range(len(pixels)):
-        top, left, height, width = boxes[i]
-        y_first, y_count, y_weights = _triangles(0.0, height, height, size, flip_vertical[i], _F(1 / 255))
-        x_first, x_count, x_weights = _triangles(0.0, width, width, size, flip[i], _ONE)
-        for y in range(size):
-            for c in range(3):
-                row = rows[c, :width]
-                for k in range(y_count[y]):
-                    weight = y_weights[y, k]
-                    source = pixels[i, c, top + y_first[y] + k, left : left + width]
-                    if k == 0:
-                        _load(row, source, weight)
-                    else:
-                        _add(row, source, weight)
-            for p in range(size):
-                begin = x_first[p]
-                r, g, b = _ZERO, _ZERO, _ZERO
-                for k in range(x_count[p]):
-                    weight = x_weights[p, k]
-                    r += weight * rows[0, begin + k]
-                    g += weight * rows[1, begin + k]
-                    b += weight * rows[2, begin + k]
-                out[i, 0, y, p] = r
-                out[i, 1, y, p] = g
-                out[i, 2, y, p] = b
-
-
-@_fast
-def cut(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: bool) -> None:
-    """The box (top, left, height, width, between pixels too) of H x W x 3, resized into uint8 3 x S x S and flipped."""
-    size = out.shape[1]
-    top, y_end = math.floor(box[0]), min(math.ceil(box[0] + box[2]), pixels.shape[0])
-    left, x_end = math.floor(box[1]), min(math.ceil(box[1] + box[3]), pixels.shape[1])
-    y_first, y_count, y_weights = _triangles(box[0] - top, box[2], y_end - top, size, flip_vertical, _ONE)
-    x_first, x_count, x_weights = _triangles(box[1] - left, box[3], x_end - left, size, flip, _ONE)
-    row = np.empty(3 * (x_end - left), np.float32)
-    line = np.empty((3, size), np.float32)
-    for y in range(size):
-        for k in range(y_count[y]):
-            source = pixels[top + y_first[y] + k, left:x_end].reshape(-1)
-            if k == 0:
-                _load(row, source, y_weights[y, k])
-            else:
-                _add(row, source, y_weights[y, k])
-        for p in range(size):
-            r, g, b = _ZERO, _ZERO, _ZERO
-            for k in range(x_count[p]):
-                weight, at = x_weights[p, k], 3 * (x_first[p] + k)
-                r += weight * row[at]
-                g += weight * row[at + 1]
-                b += weight * row[at + 2]
-            line[0, p] = r
-            line[1, p] = g
-            line[2, p] = b
-        for c in range(3):
-            _round(out[c, y], line[c])
-
-
-@_fast
-def _round(out: Array, x: Array) -> None:
+@fast
+def _add_four(out: Array, a: Array, b: Array, c: Array, d: Array, u: np.float32, v: np.float32) -> None:
     for p in range(len(out)):
-        out[p] = np.uint8(np.int32(x[p] + _HALF))
+        out[p] += u * (a[p] + b[p]) + v * (c[p] + d[p])
 
 
-@_fast
-def _add(out: Array, pixels: Array, weight: np.float32) -> None:
-    for p in range(len(out)):
-        out[p] += weight * _F(pixels[p])
-
-
-@_fast
-def _triangles(
-    start: float, length: float, extent: int, size: int, flip: bool, unit: np.float32
-) -> tuple[Array, Array, Array]:
-    """The antialiasing filter of each pixel of the view: its first source pixel, how many, and weights of sum `unit`.
-
-    The box begins `start` pixels after the first of `extent` ones, and is `length` of them long.
-    """
-    step = length / size
-    support = max(step, 1.0)
-    first = np.empty(size, np.int64)
-    count = np.empty(size, np.int64)
-    weights = np.zeros((size, int(2 * support) + 3), np.float32)
-    for p in range(size):
-        centre = start + ((size - 1 - p if flip else p) + 0.5) * step - 0.5
-        begin = max(math.ceil(centre - support), 0)
-        end = min(math.floor(centre + support), extent - 1)
-        total = 0.0
-        for k in range(begin, end + 1):
-            total += max(1 - abs(k - centre) / support, 0.0)
-        for k in range(begin, end + 1):
-            weights[p, k - begin] = max(1 - abs(k - centre) / support, 0.0) / total * unit
-        first[p], count[p] = begin, end + 1 - begin
-    return first, count, weights
+@fast
+def _sum_along(out: Array, x: Array, w: Array, taps: int) -> None:
+    """One row from a line that is `taps` longer at both ends; written out, so that it is read and written once."""
+    if taps == 2:
+        a, b, c = w[0], w[1], w[2]
+        for p in range(len(out)):
+            out[p] = a * x[p + 2] + b * (x[p + 1] + x[p + 3]) + c * (x[p] + x[p + 4])
+    elif taps == 4:
+        a, b, c, d, e = w[0], w[1], w[2], w[3], w[4]
+        for p in range(len(out)):
+            near = a * x[p + 4] + b * (x[p + 3] + x[p + 5]) + c * (x[p + 2] + x[p + 6])
+            out[p] = near + d * (x[p + 1] + x[p + 7]) + e * (x[p] + x[p + 8])
+    elif taps == 6:
+        a, b, c, d, e, f, g = w[0], w[1], w[2], w[3], w[4], w[5], w[6]
+        for p in range(len(out)):
+            near = a * x[p + 6] + b * (x[p + 5] + x[p + 7]) + c * (x[p + 4] + x[p + 8]) + d * (x[p + 3] + x[p + 9])
+            out[p] = near + e * (x[p + 2] + x[p + 10]) + f * (x[p + 1] + x[p + 11]) + g * (x[p] + x[p + 12])
+    else:
+        side = len(out)
+        _scaled_copy(out, x[taps : taps + side], w[0])
+        for k in range(1, taps + 1):
+            _add_two(out, x[taps - k : taps - k + side], x[taps + k : taps + k + side], w[k])

@@ -1,0 +1,191 @@
+"""Crops on a CPU, compiled: down the columns into one row at a time, along that row into the view.
+
+Places in a row are counted in unsigned numbers: with signed ones each look at a pixel would ask whether it is meant
+from the end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from moco.ops.compiled import Array, fast
+from moco.ops.four import sum_of_fours
+
+_F: Any = np.float32
+_HALF, _ONE = _F(0.5), _F(1)
+_ZERO: Any = _F(0)
+_U: Any = np.uint64
+_1, _2, _3 = _U(1), _U(2), _U(3)
+
+
+@fast
+def crop(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertical: Array) -> None:
+    """Each box of uint8 N x 3 x H x W, resized into float32 N x 3 x S x S in [0, 1] and flipped where asked for."""
+    size = out.shape[2]
+    widest = boxes[:, 3].max()
+    rows = np.empty((3, widest), np.float32)
+    for i in range(len(pixels)):
+        top, left, height, width = boxes[i]
+        y_first, y_count, y_weights = _triangles(0.0, height, height, size, flip_vertical[i], _F(1 / 255))
+        x_first, x_count, x_weights = _triangles(0.0, width, width, size, flip[i], _ONE)
+        for y in range(size):
+            for c in range(3):
+                _down(rows[c, :width], pixels[i, c], top + y_first[y], left, y_weights[y], y_count[y])
+            _along(out[i, 0, y], out[i, 1, y], out[i, 2, y], rows, x_first, x_count, x_weights)
+
+
+@fast
+def cut(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: bool) -> None:
+    """The box (top, left, height, width, between pixels too) of H x 3W, resized into uint8 3 x S x S and flipped.
+
+    The three values of each pixel lie beside each other.
+    """
+    size = out.shape[1]
+    top, y_end = math.floor(box[0]), min(math.ceil(box[0] + box[2]), pixels.shape[0])
+    left, x_end = math.floor(box[1]), min(math.ceil(box[1] + box[3]), pixels.shape[1] // 3)
+    y_first, y_count, y_weights = _triangles(box[0] - top, box[2], y_end - top, size, flip_vertical, _ONE)
+    x_first, x_count, x_weights = _triangles(box[1] - left, box[3], x_end - left, size, flip, _ONE)
+    row = np.zeros(3 * (x_end - left) + 19, np.float32)  # with what weights of zero, and a fourth channel, reach
+    line = np.zeros(4 * size, np.float32)
+    rounded = np.empty(4 * size, np.uint8)
+    most = x_count.max()
+    for y in range(size):
+        _down(row[: 3 * (x_end - left)], pixels, top + y_first[y], 3 * left, y_weights[y], y_count[y])
+        _along_threes(line, row, x_first, x_count, x_weights, most)
+        _round(out[0, y], out[1, y], out[2, y], rounded, line)
+
+
+@fast
+def _down(row: Array, pixels: Array, top: int, left: int, weights: Array, count: int) -> None:
+    """The weighted sum of `count` rows of pixels (H x W) from `top` on, from the column `left` on."""
+    end = left + len(row)
+    a = pixels[top, left:end]
+    if count == 1:
+        _first(row, a, weights[0])
+        return
+    b = pixels[top + 1, left:end]
+    if count == 2:
+        _first_2(row, a, b, weights[0], weights[1])
+        return
+    c = pixels[top + 2, left:end]
+    if count == 3:
+        _first_3(row, a, b, c, weights[0], weights[1], weights[2])
+        return
+    _first_4(row, a, b, c, pixels[top + 3, left:end], weights[0], weights[1], weights[2], weights[3])
+    for k in range(4, count):
+        _add(row, pixels[top + k, left:end], weights[k])
+
+
+@fast
+def _first(row: Array, a: Array, u: np.float32) -> None:
+    for p in range(len(row)):
+        row[p] = u * _F(a[p])
+
+
+@fast
+def _first_2(row: Array, a: Array, b: Array, u: np.float32, v: np.float32) -> None:
+    for p in range(len(row)):
+        row[p] = u * _F(a[p]) + v * _F(b[p])
+
+
+@fast
+def _first_3(row: Array, a: Array, b: Array, c: Array, u: np.float32, v: np.float32, w: np.float32) -> None:
+    for p in range(len(row)):
+        row[p] = u * _F(a[p]) + v * _F(b[p]) + w * _F(c[p])
+
+
+@fast
+def _first_4(
+    row: Array, a: Array, b: Array, c: Array, d: Array, u: np.float32, v: np.float32, w: np.float32, x: np.float32
+) -> None:
+    for p in range(len(row)):
+        row[p] = u * _F(a[p]) + v * _F(b[p]) + w * _F(c[p]) + x * _F(d[p])
+
+
+@fast
+def _add(row: Array, pixels: Array, weight: np.float32) -> None:
+    for p in range(len(row)):
+        row[p] += weight * _F(pixels[p])
+
+
+@fast
+def _along(r: Array, g: Array, b: Array, rows: Array, first: Array, count: Array, weights: Array) -> None:
+    """One row of the view from rows 3 x W."""
+    for p in range(len(r)):
+        at = _U(first[p])
+        red, green, blue = _ZERO, _ZERO, _ZERO
+        for k in range(count[p]):
+            weight = weights[p, k]
+            red += weight * rows[0, at]
+            green += weight * rows[1, at]
+            blue += weight * rows[2, at]
+            at += _1
+        r[p] = red
+        g[p] = green
+        b[p] = blue
+
+
+@fast
+def _along_threes(out: Array, row: Array, first: Array, count: Array, weights: Array, most: int) -> None:
+    """One row of the view, four values a pixel, the last without meaning, from a row of 3W values.
+
+    No pixel takes more than `most`; up to six, with weights of zero among them, need no loop.
+    """
+    each = weights.shape[1]
+    for p in range(len(first)):
+        if most <= 3:
+            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 3)
+        elif most == 4:
+            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 4)
+        elif most <= 6:
+            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 6)
+        else:
+            at = _3 * _U(first[p])
+            red, green, blue = _ZERO, _ZERO, _ZERO
+            for k in range(count[p]):
+                red += weights[p, k] * row[at]
+                green += weights[p, k] * row[at + _1]
+                blue += weights[p, k] * row[at + _2]
+                at += _3
+            out[4 * p], out[4 * p + 1], out[4 * p + 2] = red, green, blue
+
+
+@fast
+def _round(r: Array, g: Array, b: Array, bytes_: Array, x: Array) -> None:
+    """x to whole numbers, then apart: bytes are quicker to take apart."""
+    for p in range(len(x)):
+        bytes_[p] = np.uint8(np.int32(x[p] + _HALF))
+    for p in range(len(r)):
+        r[p] = bytes_[4 * p]
+        g[p] = bytes_[4 * p + 1]
+        b[p] = bytes_[4 * p + 2]
+
+
+@fast
+def _triangles(
+    start: float, length: float, extent: int, size: int, flip: bool, unit: np.float32
+) -> tuple[Array, Array, Array]:
+    """The antialiasing filter of each pixel of the view: its first source pixel, how many, and weights of sum `unit`.
+
+    The box begins `start` pixels after the first of `extent` ones, and is `length` of them long. Weights beyond
+    the count are zero, and there are at least six of them in all.
+    """
+    step = length / size
+    support = max(step, 1.0)
+    first = np.empty(size, np.int64)
+    count = np.empty(size, np.int64)
+    weights = np.zeros((size, max(int(2 * support) + 3, 6)), np.float32)
+    for p in range(size):
+        centre = start + ((size - 1 - p if flip else p) + 0.5) * step - 0.5
+        begin = max(math.ceil(centre - support), 0)
+        end = min(math.floor(centre + support), extent - 1)
+        total = 0.0
+        for k in range(begin, end + 1):
+            total += max(1 - abs(k - centre) / support, 0.0)
+        for k in range(begin, end + 1):
+            weights[p, k - begin] = max(1 - abs(k - centre) / support, 0.0) / total * unit
+        first[p], count[p] = begin, end + 1 - begin
+    return first, count, weights
