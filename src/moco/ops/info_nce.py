@@ -60,9 +60,7 @@ class Sums(NamedTuple):
 class Summed(Protocol):
     """A way to take these sums, all in fp32, without an N x M tensor."""
 
-    def __call__(
-        self, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool
-    ) -> Sums: ...
+    def __call__(self, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool) -> Sums: ...
 
 
 def chunked(q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool) -> Sums:
