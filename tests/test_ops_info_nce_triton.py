@@ -45,7 +45,7 @@ def compare(device, programs):
                 loss.loss.backward()
                 found.append([*(v.detach() for v in loss), leaf.grad])
             for plain, ours in zip(*found, strict=True):
-                torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-6, msg=lambda s: f"{n, m, dim, store}: {s}")
+                torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-6)
     no_gradient = info_nce_triton.fused(q, others, scale, 0.07, gradient=False)
     assert not no_gradient.mixed.any()
 
@@ -58,6 +58,27 @@ def test_one_kernel_gives_the_loss_its_readings_and_gradients(programs):
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@triton
+@pytest.mark.parametrize(("architecture", "shared_kib"), [(75, 64), (86, 99)])
+def test_the_kernel_compiles_for_gpus_that_are_not_here(architecture, shared_kib):
+    """To machine code for one without TF32 and one with, those of their kind with the least shared memory."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+
+    from moco.ops.info_nce_triton import KEYS, QUERIES, _sums
+
+    types = {"q": "*fp32", "others": "*i8", "scale": "*fp32", "inverse_temperature": "fp32"}
+    types |= {f"{name}_out": "*fp32" for name in ("hardest", "total", "mixed", "keys")}
+    types |= dict.fromkeys(("n", "m", "length", "dim"), "i32")
+    fixed = {"scaled": True, "gradient": True, "rows": QUERIES, "columns": KEYS, "width": 128}
+    fixed["precision"] = "tf32x3" if architecture >= 80 else "ieee"
+    signature = {name: types.get(name, "constexpr") for name in _sums.arg_names}
+    source = triton.compiler.ASTSource(_sums, signature, fixed)
+    made = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_stages": 2})
+    assert made.asm["cubin"]
+    assert made.metadata.shared <= shared_kib << 10
 
 
 @triton

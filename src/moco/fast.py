@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from moco import distributed
 from moco.device import seeded
+from moco.encoder import Encoder
 from moco.errors import MocoError
 from moco.model import encode
 from moco.ops.batch_norm import GroupBatchNorm
@@ -182,7 +183,7 @@ def _encoders(t: Training, asked: str) -> Form | None:
     if any(isinstance(m, SyncGroupBatchNorm) for m in t.model.modules()):
         return None
     torch.compiler.reset()  # an earlier training of this process counts against the number of forms that are kept
-    compiled = torch.compile(encode, dynamic=False, options={"fallback_random": True})  # dropout draws as it did
+    compiled = compiled_encode()
 
     def use() -> None:
         t.model.encode = compiled
@@ -196,6 +197,11 @@ def _encoders(t: Training, asked: str) -> Form | None:
         exact=(lambda: _encoded(t, nullcontext())) if t.placement.bf16 else None,
         warning="compiling the encoders for this device, once a run: this takes about a minute",
     )
+
+
+def compiled_encode() -> Callable[[Encoder, Tensor], Tensor]:
+    """`encode` through torch.compile, for batches of one shape; dropout draws the numbers that it draws elsewhere."""
+    return torch.compile(encode, dynamic=False, options={"fallback_random": True})
 
 
 def _encoded(t: Training, precision: AbstractContextManager[object]) -> list[Tensor]:

@@ -17,15 +17,15 @@ from torch import Tensor
 
 from moco.ops.info_nce import Sums
 
-QUERIES, KEYS = 32, 64
-"""Rows of a block; at 128 numbers a row, a program holds about 80 KiB in registers and shared memory."""
+QUERIES, KEYS = 32, 32
+"""Rows of a block: at 128 numbers a row a program takes at most 74 KiB of shared memory, which every GPU has."""
 
 PROGRAMS = 512
 """How many programs keep a GPU busy: an H100 has 132 multiprocessors."""
 
 
 def fused(q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool) -> Sums:
-    """`chunked` in one pass over the keys (M x C); extra memory is about `PROGRAMS` blocks of queries, whatever M is."""
+    """`chunked` in one pass over the keys (M x C); takes about `PROGRAMS` blocks of queries in memory, whatever M is."""
     n, dim = q.shape
     blocks = triton.cdiv(n, QUERIES)
     stretches = max(1, min(triton.cdiv(len(others), KEYS), PROGRAMS // blocks))
@@ -55,6 +55,8 @@ def fused(q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, g
             columns=KEYS,
             width=max(16, triton.next_power_of_2(dim)),
             precision=_precision(q),
+            num_warps=4,
+            num_stages=2,
         )
     return _together(hardest, total, mixed if gradient else None, keys, q, temperature)
 
