@@ -1,4 +1,4 @@
-"""Fast forms: taken only where they are right and faster, left out in one line otherwise, and no trace in what is saved."""
+"""Fast forms: taken only where they are right and faster, else left out in one line; no trace in what is saved."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PROGRAMS = 512
 
 
 def fused(q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool) -> Sums:
-    """`chunked` in one pass over the keys (M x C); takes about `PROGRAMS` blocks of queries in memory, whatever M is."""
+    """`chunked` in one pass over the keys (M x C); extra memory is about `PROGRAMS` blocks of queries."""
     n, dim = q.shape
     blocks = triton.cdiv(n, QUERIES)
     stretches = max(1, min(triton.cdiv(len(others), KEYS), PROGRAMS // blocks))
