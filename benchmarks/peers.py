@@ -27,10 +27,12 @@ from official import OfficialStep, encoder, loader, official_view
 from torch import nn
 from torch.utils.data import DataLoader
 
+from moco.data.ahead import ahead
 from moco.data.loader import MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.data.open import open_source
 from moco.device import place
+from moco.fast import choose_fast
 from moco.machine import Machine
 from moco.recipe import override, v2
 from moco.training import build_training, train_step
@@ -152,9 +154,10 @@ def ours(s: Setting, data: str, workers: int, device: str) -> tuple[Iterator[Any
     source = open_source(data)
     placement = place(Machine(device=device, threads=torch.get_num_threads()))
     training = build_training(recipe, len(source), placement)
+    choose_fast(training, "auto", None, lambda text: None)
     memory = load_memory(source, workers)[0] if s.size <= 64 else None
     images = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, workers)
-    batches = images.batches(Plan(len(source), s.batch, recipe.epochs, 0), 0)
+    batches = ahead(images.batches(Plan(len(source), s.batch, recipe.epochs, 0), 0), placement.device)
     return batches, lambda batch: train_step(training, batch)
 
 
