@@ -30,7 +30,6 @@ from gpu_curve import EPOCHS, curve
 from measure import matrix_rate, processor, show, versions
 from PIL import Image
 
-from moco.data.demo import Demo
 from moco.device import place
 from moco.errors import MocoError
 from moco.machine import Machine
@@ -122,26 +121,20 @@ def smoke(data: Path, room: Path) -> dict[str, Section]:
     """The same sections with little in them."""
     device = torch.device("cpu")
     machine = Machine(device="cpu", precision="fp32", threads=torch.get_num_threads(), workers=1)
-    tiny = {**SMOKE, "encoder.dim": 128, "dictionary.size": 64, "knn.k": 5}
+    tiny = {**SMOKE, "encoder.backbone": "resnet18", "dictionary.size": 64, "knn.k": 5}  # the port has no other
+    here = ("--turns", 1, "--device", "cpu")
+    step = ("step.py", "--batch", 8, "--norm-group", 4, "--queue", 64, *here)
+    peers = ("peers.py", "tiny", "--data", data / "train", "--workers", 1, *here)
     return {
         "norms": lambda: gpu_parts.norms(device, 16, 8, 1),
         "loss": lambda: gpu_parts.loss(device, 16, 512, 1),
         "encoders": lambda: gpu_parts.encoders(place(machine), SMOKE, 1),
         "views": lambda: gpu_parts.views(device, 16, 32, 1),
-        "step": lambda: script(
-            "step.py", "--batch", 8, "--norm-group", 4, "--queue", 64, "--turns", 1, "--device", "cpu"
-        ),  # fmt: skip
-        "peers": lambda: script(
-            "peers.py", "tiny", "--data", data / "train", "--workers", 1, "--turns", 1, "--device", "cpu"
-        ),  # fmt: skip
-        "asymmetric": lambda: curve(data, room / "asymmetric", (1, 2), False, machine, port_of(tiny)),
-        "symmetric": lambda: curve(data, room / "symmetric", (1, 2), True, machine, port_of(tiny)),
+        "step": lambda: script(*step),
+        "peers": lambda: script(*peers),
+        "asymmetric": lambda: curve(data, room / "asymmetric", (1, 2), False, machine, tiny),
+        "symmetric": lambda: curve(data, room / "symmetric", (1, 2), True, machine, tiny),
     }
-
-
-def port_of(changes: dict[str, object]) -> dict[str, object]:
-    """The port knows torchvision's networks only."""
-    return {**changes, "encoder.backbone": "resnet18"}
 
 
 def script(name: str, *arguments: object) -> dict[str, object]:
@@ -171,13 +164,15 @@ def folder_of(data: Path, room: Path) -> Path:
 
 
 def small_images(room: Path) -> Path:
-    """Drawn images of 32 px in folders, for a trial."""
+    """Noise of two colours, 32 px, in folders, for a trial."""
+    rng = np.random.default_rng(0)
     for part, count in (("train", 80), ("test", 20)):
-        demo = Demo(part)
         for i in range(count):
-            folder = room / "data" / part / str(int(demo.labels[i]))
+            folder = room / "data" / part / ("red", "blue")[i % 2]
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.asarray(demo.raw(i))[:32, :32]).save(folder / f"{i}.png")
+            pixels = rng.integers(0, 128, (32, 32, 3), dtype=np.uint8)
+            pixels[..., 2 * (i % 2)] += 100
+            Image.fromarray(pixels).save(folder / f"{i}.png")
     return room / "data"
 
 
