@@ -154,7 +154,7 @@ def ours(s: Setting, data: str, workers: int, device: str) -> tuple[Iterator[Any
     source = open_source(data)
     placement = place(Machine(device=device, threads=torch.get_num_threads()))
     training = build_training(recipe, len(source), placement)
-    choose_fast(training, "auto", None, lambda text: None)
+    choose_fast(training, "auto", None, 1 << 20, lambda text: None)
     memory = load_memory(source, workers)[0] if s.size <= 64 else None
     images = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, workers)
     batches = ahead(images.batches(Plan(len(source), s.batch, recipe.epochs, 0), 0), placement.device)

@@ -104,7 +104,7 @@ def our_step(
 
     with FlopCounterMode(display=False) as counter:
         step()  # before anything is compiled: compiled products are not counted
-    _, fast = choose_fast(training, "auto", None, lambda text: None)
+    _, fast = choose_fast(training, "auto", None, 1 << 20, lambda text: None)
     return step, float(counter.get_total_flops()), fast
 
 

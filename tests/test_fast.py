@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -98,8 +99,17 @@ def state_of(t):
 @pytest.mark.parametrize("asked", ["auto", "off"])
 def test_on_a_cpu_nothing_is_tried_unless_it_is_asked_for(asked):
     t = training()
-    assert choose_fast(t, asked, None, fails) == ([], "")
+    assert choose_fast(t, asked, None, 1000, fails) == ([], "")
     assert t.model.encode is encode
+
+
+@pytest.mark.parametrize(("steps", "tried"), [(2, False), (10**9, True)])
+def test_a_run_too_short_for_the_warm_up_does_without_and_says_so(monkeypatch, steps, tried):
+    slow = dataclasses.replace(form(lambda: [torch.ones(3), torch.zeros(2)], (9, 1))[0], warm_up=60.0)
+    monkeypatch.setattr(fast, "_encoders", lambda t, asked: slow)
+    used, says = choose_fast(training(), "auto", None, steps, lambda text: None)
+    assert used == (["it"] if tried else [])
+    assert ("left out" in says) != tried
 
 
 def aot():
@@ -111,8 +121,8 @@ def test_grouped_batchnorm_is_compiled_whole_and_the_trial_leaves_no_trace(monke
     monkeypatch.setattr(fast, "compiled_encode", aot)
     t = training()
     before, said = state_of(t), []
-    assert choose_fast(t, "on", None, said.append)[0] == ["encoders"]
-    assert said == ["compiling the encoders for this device, once a run: this takes about a minute"]
+    assert choose_fast(t, "on", None, 1, said.append)[0] == ["encoders"]
+    assert said == ["compiling (compiled encoders), once a run: this takes about 60 s"]
     assert t.model.encode is not encode
     after = state_of(t)
     assert list(after) == list(before)
@@ -150,5 +160,5 @@ def test_torch_compile_on_this_machine_gives_the_same_values_and_gradients():
         body = nn.Sequential(nn.Conv2d(3, 4, 3), GroupBatchNorm(nn.BatchNorm2d(4), 4), nn.AdaptiveAvgPool2d(1))
         setattr(t.model, name, Encoder(nn.Sequential(body, nn.Flatten()), nn.Linear(4, 16)))
     t.model.key_encoder.requires_grad_(False)
-    used, says = choose_fast(t, "on", None, lambda text: None)
+    used, says = choose_fast(t, "on", None, 1, lambda text: None)
     assert used == ["encoders"], says

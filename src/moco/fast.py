@@ -47,8 +47,8 @@ class Form:
     exact: Callable[[], list[Tensor]] | None = None
     """The same without half precision, where the plain form has it: what rounding alone does is measured by it."""
     tolerance: float = TOLERANCE
-    warning: str | None = None
-    """Said before it is tried."""
+    warm_up: float = 0.0
+    """About how many seconds it takes to get ready; said before, and a short run does without."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,13 @@ class Tried:
 
 
 def choose_fast(
-    t: Training, asked: Literal["auto", "on", "off"], kept: Collection[str] | None, note: Callable[[str], None]
+    t: Training,
+    asked: Literal["auto", "on", "off"],
+    kept: Collection[str] | None,
+    steps: int,
+    note: Callable[[str], None],
 ) -> tuple[list[str], str]:
-    """Set the training to the fast forms that pay here; their names, and one line that says what was chosen.
+    """Set the training to the fast forms that pay in so many steps; their names, and one line on what was chosen.
 
     `kept` names those that a run which goes on has used: these, if they are still right, and no others. Training is
     as before but for them. Raises MocoError where a form has left the GPU unusable.
@@ -74,9 +78,13 @@ def choose_fast(
         form = make(t, asked) if not (make is _norms and "encoders" in used) else None  # compiled, they are so already
         if form is None or (kept is not None and form.name not in kept):
             continue
-        if form.warning:
-            note(form.warning)
-        found = attempt(form, device, insist=asked == "on" or kept is not None)
+        insist = asked == "on" or kept is not None
+        if form.warm_up and not insist and not distributed.on_main(lambda form=form: pays(form, device, steps)):  # type: ignore[misc]
+            lines.append(f"{form.says} are left out: getting ready takes about as long as they would save in this run")
+            continue
+        if form.warm_up:
+            note(f"compiling ({form.says}), once a run: this takes about {form.warm_up:.0f} s")
+        found = attempt(form, device, insist)
         lines.append(found.says)
         used += [form.name] if found.used else []
     if lines and device.type == "cuda":  # what was tried in full precision is no measure of the run
@@ -90,9 +98,9 @@ def attempt(form: Form, device: torch.device, insist: bool) -> Tried:
     plain = form.sample()
     exact, tolerance = _exact(form, plain)
     start = time.perf_counter()
-    form.use()
     reason, right = None, False
     try:
+        form.use()
         fast = form.sample()
         _wait(device)
         right = agree(fast, plain, exact, tolerance)
@@ -114,6 +122,16 @@ def attempt(form: Form, device: torch.device, insist: bool) -> Tried:
     return Tried(
         True, f"{form.says}: {ratio:.2f} times the speed of the plain form, measured, ready after {took:.0f} s"
     )
+
+
+def pays(form: Form, device: torch.device, steps: int) -> bool:
+    """Whether so many steps of the plain form take a few times as long as the fast one takes to get ready."""
+    form.sample()
+    _wait(device)
+    start = time.perf_counter()
+    form.sample()
+    _wait(device)
+    return (time.perf_counter() - start) * steps > 3 * form.warm_up
 
 
 def speed(form: Form, device: torch.device, turns: int = 3) -> float:
@@ -182,11 +200,13 @@ def _encoders(t: Training, asked: str) -> Form | None:
         return None
     if any(isinstance(m, SyncGroupBatchNorm) for m in t.model.modules()):
         return None
-    torch.compiler.reset()  # an earlier training of this process counts against the number of forms that are kept
-    compiled = compiled_encode()
+    compiled: list[Callable[[Encoder, Tensor], Tensor]] = []
 
     def use() -> None:
-        t.model.encode = compiled
+        if not compiled:
+            torch.compiler.reset()  # an earlier training of this process counts against the number that is kept
+            compiled.append(compiled_encode())
+        t.model.encode = compiled[0]
 
     return Form(
         name="encoders",
@@ -195,7 +215,7 @@ def _encoders(t: Training, asked: str) -> Form | None:
         leave=lambda: setattr(t.model, "encode", encode),
         sample=lambda: _encoded(t, t.placement.autocast()),
         exact=(lambda: _encoded(t, nullcontext())) if t.placement.bf16 else None,
-        warning="compiling the encoders for this device, once a run: this takes about a minute",
+        warm_up=60.0,
     )
 
 

@@ -105,7 +105,7 @@ def _pretrain(
             tell.note(f"{run.path} is finished ({training.step:,} steps); nothing is left to do")
             return
         tell.note(f"going on from step {training.step:,} of {plan.steps:,}")
-    fast, why = choose_fast(training, machine.compile, _kept(machine, saved), tell.note)
+    fast, why = choose_fast(training, machine.compile, _kept(machine, saved), plan.steps - training.step, tell.note)
     if why:
         tell.note(why)
     skipped = SkipBudget(run, source.name, len(source), machine.max_skipped)
