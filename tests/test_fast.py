@@ -61,7 +61,7 @@ def fails():
 @pytest.mark.parametrize(
     ("values", "cost", "insist", "used", "says"),
     [
-        (lambda: [torch.ones(3), torch.zeros(2)], (9, 1), False, True, "times the plain speed"),
+        (lambda: [torch.ones(3), torch.zeros(2)], (9, 1), False, True, "times the speed of the plain form"),
         (lambda: [torch.ones(3), torch.zeros(2)], (1, 9), False, False, "is no faster here"),
         (lambda: [torch.ones(3), torch.zeros(2)], (1, 9), True, True, "ready after"),
         (lambda: [torch.ones(3), torch.ones(2)], (9, 1), True, False, "gives other values here: left out"),
