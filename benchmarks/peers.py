@@ -28,10 +28,12 @@ from stable import stable_step, stable_view
 from torch import nn
 from torch.utils.data import DataLoader
 
+from moco.data.ahead import ahead
 from moco.data.loader import MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.data.open import open_source
 from moco.device import place
+from moco.fast import choose_fast
 from moco.machine import Machine
 from moco.recipe import override, v2
 from moco.training import build_training, train_step
@@ -160,9 +162,10 @@ def ours(s: Setting, data: str, workers: int, device: str) -> tuple[Iterator[Any
     source = open_source(data)
     placement = place(Machine(device=device, threads=torch.get_num_threads()))
     training = build_training(recipe, max(len(source), 2 * s.queue), placement)  # the queue may be longer than these
+    choose_fast(training, "auto", None, 1 << 20, lambda text: None)
     memory = load_memory(source, workers)[0] if s.size <= 64 else None
     images = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, workers)
-    batches = images.batches(Plan(len(source), s.batch, recipe.epochs, 0), 0)
+    batches = ahead(images.batches(Plan(len(source), s.batch, recipe.epochs, 0), 0), placement.device)
     return batches, lambda batch: train_step(training, batch)
 
 

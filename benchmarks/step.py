@@ -1,4 +1,4 @@
-"""Our step against the plain loop: ResNet-18 with the small stem, 32 px, batch 128, queue of 65536 keys.
+"""Our step against the plain loop: by default ResNet-18 with the small stem, 32 px, batch 128, queue of 65536 keys.
 
 The plain loop is the official step for one process, written as one would: fp32, NCHW, eager, ordinary BatchNorm, a
 permutation as shuffle, the queue cloned, cross-entropy over the concatenated logits, one parameter after the other in
@@ -26,10 +26,11 @@ from measure import matrix_rate, versions
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.models import resnet18
+from torchvision import models
 
 from moco.data.loader import Batch
-from moco.device import place
+from moco.device import Placement, place
+from moco.fast import choose_fast
 from moco.machine import Machine
 from moco.recipe import cifar, override
 from moco.training import build_training, train_step
@@ -42,13 +43,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--queue", type=int, default=65536)
     parser.add_argument("--norm-group", type=int, default=32)
+    parser.add_argument("--arch", default="resnet18", choices=["resnet18", "resnet50"])
+    parser.add_argument("--size", type=int, default=32, help="pixels of a side; above 64 without the small stem")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--device", default="auto")
     a = parser.parse_args()
 
     placement = place(Machine(device=a.device))
-    ours, flops = our_step(a.batch, a.queue, a.norm_group, placement)
-    plain = plain_step(a.batch, a.queue, placement.device)
+    ours, flops, fast = our_step(a.arch, a.size, a.batch, a.queue, a.norm_group, placement)
+    plain = plain_step(a.arch, a.size, a.batch, a.queue, placement.device)
     seconds: dict[str, list[float]] = {"ours": [], "plain": []}
     matrix: list[float] = []
     dtype = torch.bfloat16 if placement.bf16 else torch.float32  # a processor without bf16 is measured in fp32
@@ -70,6 +73,9 @@ def main() -> None:
         "matrix_dtype": str(dtype).removeprefix("torch."),
         "turns_seconds": {name: [round(v, 3) for v in values] for name, values in seconds.items()},
         "placement": placement.reason,
+        "fast": fast,
+        "arch": a.arch,
+        "size": a.size,
         **versions(),
         "batch": a.batch,
         "queue": a.queue,
@@ -81,28 +87,40 @@ def main() -> None:
         print(f"{name:24} {value}")
 
 
-def our_step(batch: int, queue: int, group: int, placement) -> tuple[Callable[[], object], float]:
-    """Our training step on random uint8 images, views included, and the operations its products take."""
-    changes = {"batch": batch, "dictionary.size": queue, "encoder.norm_group": group}
+def our_step(
+    arch: str, size: int, batch: int, queue: int, group: int, placement: Placement
+) -> tuple[Callable[[], object], float, str]:
+    """Our training step on random uint8 images, views included, the operations of its products, and its fast forms."""
+    changes = {
+        "batch": batch,
+        "dictionary.size": queue,
+        "encoder.norm_group": group,
+        "encoder.backbone": arch,
+        "encoder.stem": "small" if size <= 64 else "imagenet",
+        "image_size": size,
+    }
     training = build_training(override(cifar(), changes), images=1 << 20, placement=placement)
-    pixels = torch.randint(0, 256, (batch, 3, 32, 32), dtype=torch.uint8)
-    images = Batch(pixels, np.full((batch, 2), 32), np.arange(batch), 0, {})
+    pixels = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)
+    pixels = pixels.pin_memory() if placement.device.type == "cuda" else pixels
+    images = Batch(pixels, np.full((batch, 2), size), np.arange(batch), 0, {})
 
     def step() -> object:
         return train_step(training, images)
 
     with FlopCounterMode(display=False) as counter:
-        step()
-    return step, float(counter.get_total_flops())
+        step()  # before anything is compiled: compiled products are not counted
+    _, fast = choose_fast(training, "auto", None, 1 << 20, lambda text: None)
+    return step, float(counter.get_total_flops()), fast
 
 
-def plain_step(batch: int, queue_size: int, device: torch.device) -> Callable[[], object]:
+def plain_step(arch: str, size: int, batch: int, queue_size: int, device: torch.device) -> Callable[[], object]:
     """The official step for one process, on finished fp32 views."""
 
     def encoder() -> nn.Module:
-        net = resnet18(num_classes=128)
-        net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-        net.maxpool = nn.Identity()
+        net = getattr(models, arch)(num_classes=128)
+        if size <= 64:
+            net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+            net.maxpool = nn.Identity()
         return net
 
     encoder_q = encoder().to(device)
@@ -111,7 +129,7 @@ def plain_step(batch: int, queue_size: int, device: torch.device) -> Callable[[]
         p.requires_grad = False
     queue = F.normalize(torch.randn(128, queue_size, device=device), dim=0)
     optimizer = torch.optim.SGD(encoder_q.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4, foreach=False)
-    x_q, x_k = torch.randn(2, batch, 3, 32, 32, device=device)
+    x_q, x_k = torch.randn(2, batch, 3, size, size, device=device)
     pointer = [0]
 
     def step() -> Tensor:

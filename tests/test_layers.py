@@ -19,6 +19,7 @@ LAYERS = [
     ["model"],
     ["run"],
     ["embed", "training"],
+    ["fast"],
     ["loop", "health", "labelfree", "evaluate", "report", "study", "tune", "search"],
     ["commands", "display"],
     ["cli"],

@@ -65,16 +65,41 @@ def test_running_statistics_are_the_mean_of_what_each_gpu_would_keep(shape, grou
     assert ours.num_batches_tracked == 4
 
 
+@pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_fast_is_plain(shape):
+def test_fast_is_plain(shape, batched):
     norm = norm_for(shape)
     x, y = images(shape).requires_grad_(), images(shape).requires_grad_()
     plain = group_batch_norm_plain(y, norm, 4)
-    fast = GroupBatchNorm(copy.deepcopy(norm), 4)(x)
+    ours = GroupBatchNorm(copy.deepcopy(norm), 4)
+    ours.batched = batched
+    fast = ours(x)
     torch.testing.assert_close(fast, plain)
     fast.square().mul(images(shape, 3)).sum().backward()
     plain.square().mul(images(shape, 3)).sum().backward()
     torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours.weight.grad, norm.weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours.bias.grad, norm.bias.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_all_groups_at_once_are_the_groups_one_by_one(dtype, memory_format):
+    """Values, gradients, running statistics, types and memory format."""
+    x = images((12, 5, 3, 4)).to(dtype).contiguous(memory_format=memory_format)
+    found = []
+    for batched in (False, True):
+        ours = GroupBatchNorm(norm_for(x.shape), 4)
+        ours.batched = batched
+        leaf = x.clone().requires_grad_()
+        out = ours(leaf)
+        assert out.dtype == dtype
+        assert out.is_contiguous(memory_format=memory_format)
+        (out * images(x.shape, seed=2)).sum().backward()
+        found.append([out, leaf.grad, ours.weight.grad, ours.bias.grad, ours.running_mean, ours.running_var])
+    near = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.02}
+    for one_by_one, at_once in zip(*found, strict=True):
+        torch.testing.assert_close(at_once, one_by_one, **near)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

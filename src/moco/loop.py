@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from moco import distributed
+from moco.data.ahead import ahead
 from moco.data.loader import Loader, Plan, killed_workers_are_told
 from moco.data.memory import Skipped
 from moco.data.names import one_line
@@ -140,7 +141,7 @@ def _loop(
     watch_every = machine.watch_every or max(1, plan.rounds // 20)
     saved_at = time.monotonic()
     recorder.restart_clock()
-    for batch in recorder.timed(loader.batches(plan, t.step)):
+    for batch in recorder.timed(ahead(loader.batches(plan, t.step), t.placement.device)):
         loss = train_step(t, batch)
         if t.step % machine.compare_every == 0:
             t.refuse_difference()

@@ -24,6 +24,8 @@ class Machine:
     """`auto`: a CUDA GPU if there is one, else the CPU. Or a torch device, such as `cuda:1`."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto`: bf16 autocast where a short measurement shows that it is faster. Loss, keys and weights stay fp32."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """`auto`: on a GPU, forms compiled for it where a check at the start finds them right and faster. `off`: plain."""
     threads: int | None = None
     """CPU threads of torch; None: all cores, or one where a measurement shows that more are slower."""
     workers: int | None = None

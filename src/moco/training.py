@@ -16,7 +16,7 @@ from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
 from moco.model import Contrastive
 from moco.ops import draw
 from moco.ops.crop import beside
-from moco.ops.info_nce import Loss, info_nce
+from moco.ops.info_nce import Loss, Summed, chunked, info_nce
 from moco.ops.sync_batch_norm import norms_over_processes
 from moco.optim import build_optimizer, learning_rate, set_learning_rate_
 from moco.recipe import Recipe, Stored
@@ -40,6 +40,8 @@ class Training:
     first_bad: Tensor
     """The first step whose loss was not finite, kept on the device so that no step waits for it."""
     step: int = 0
+    summed: Summed = chunked
+    """How the loss sums over the dictionary."""
 
     def state(self) -> dict[str, Any]:
         """All that changes from step to step."""
@@ -118,7 +120,9 @@ def train_step(t: Training, batch: Batch) -> Loss:
     layers = int(draw.counter(recipe.seed, draw.stream("layers"), t.step) >> 1)  # dropout and its kin
     with t.placement.autocast(), seeded(layers + distributed.number(), t.placement.device):
         pairs = list(t.model.pairs(x_q, x_k, t.step))  # (q, k); both ways round if symmetric
-    halves = [info_nce(q, t.dictionary.look_up(q, k, index, t.step), recipe.loss.temperature) for q, k in pairs]
+    halves = [
+        info_nce(q, t.dictionary.look_up(q, k, index, t.step), recipe.loss.temperature, t.summed) for q, k in pairs
+    ]
     mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
     loss = mean.loss * len(halves) if recipe.loss.halves == "sum" else mean.loss
 

@@ -22,6 +22,7 @@ from moco.data.survey import Survey, survey
 from moco.device import Placement, find_device, place_all
 from moco.dictionary import refuse_a_queue_larger_than_the_data
 from moco.errors import MocoError
+from moco.fast import choose_fast
 from moco.labelfree import LabelFree
 from moco.loop import SkipBudget, pretrain_loop, resume
 from moco.machine import Machine
@@ -109,6 +110,9 @@ def _pretrain(
             tell.note(f"{run.path} is finished ({training.step:,} steps); nothing is left to do")
             return
         tell.note(f"going on from step {training.step:,} of {plan.steps:,}")
+    fast, why = choose_fast(training, machine.compile, _kept(machine, saved), plan.steps - training.step, tell.note)
+    if why:
+        tell.note(why)
     skipped = SkipBudget(run, source.name, len(source), machine.max_skipped)
     small = saved["images"] == "memory" if "images" in saved else facts.fits_in_memory(machine.memory_gib)
     memory = None
@@ -116,7 +120,7 @@ def _pretrain(
         memory, unreadable = load_memory(source, machine.decoders, tell.reading("reading images", len(source)))
         skipped.add(unreadable)
     loader: Loader = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, machine.decoders)
-    distributed.on_main(lambda: _write_down(run, machine, placement, "memory" if memory else "workers"))
+    distributed.on_main(lambda: _write_down(run, machine, placement, fast, why, memory is not None))
     if len(skipped):
         tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
     preprocess = Preprocess(recipe.image_size, recipe.normalize)
@@ -138,13 +142,22 @@ def _place(machine: Machine, saved: dict[str, Any]) -> Placement:
     return placement
 
 
-def _write_down(run: RunDirectory, machine: Machine, placement: Placement, images: str) -> None:
+def _kept(machine: Machine, saved: dict[str, Any]) -> list[str] | None:
+    """The fast forms that a run which goes on has used; None where they are to be found out."""
+    return list(saved.get("fast", [])) if saved and machine.compile == "auto" else None
+
+
+def _write_down(
+    run: RunDirectory, machine: Machine, placement: Placement, fast: list[str], why: str, in_memory: bool
+) -> None:
     """What was decided on this machine, for whoever goes on or reads the run."""
     decided = {
         "precision": "bf16" if placement.bf16 else "fp32",
         "threads": placement.threads,
-        "images": images,
+        "images": "memory" if in_memory else "workers",
         "placement": placement.reason,
+        "fast": fast,
+        "fast_reason": why,
     }
     run.write("machine.json", dataclasses.asdict(machine) | decided)
 

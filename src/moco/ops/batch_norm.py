@@ -37,6 +37,8 @@ class GroupBatchNorm(nn.Module):
         assert norm.track_running_stats
         assert norm.momentum is not None
         self.group = group
+        self.batched = False
+        """All groups at once instead of one after the other; a compiler always gets them so."""
         self.eps = norm.eps
         self.momentum = norm.momentum
         self.weight = norm.weight
@@ -59,8 +61,9 @@ class GroupBatchNorm(nn.Module):
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if len(x) % self.group:
             raise MocoError(f"a batch of {len(x)} images does not divide into BatchNorm groups of {self.group}")
+        form = _Batched if self.batched or torch.compiler.is_compiling() else _Groups
         normed: Tensor
-        normed, mean, rstd = _Groups.apply(x, self.weight, self.bias, self.group, self.eps)
+        normed, mean, rstd = form.apply(x, self.weight, self.bias, self.group, self.eps)
         self._track_(mean, rstd, values=x[: self.group].numel() // x.shape[1])
         return normed
 
@@ -114,6 +117,49 @@ class _Groups(torch.autograd.Function):
             grad_weight += g_weight
             grad_bias += g_bias
         return grad_x, grad_weight, grad_bias, None, None
+
+
+class _Batched(torch.autograd.Function):
+    """All groups at once, as tensor functions: few calls, and what a compiler fuses with its neighbours.
+
+    Takes and gives what `_Groups` does, in any memory format.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, group: int, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        parts, axes = _in_groups(x, group)
+        variance, mean = torch.var_mean(parts, axes, correction=0, keepdim=True)
+        rstd = (variance + eps).rsqrt()
+        ctx.save_for_backward(x, weight, mean, rstd)
+        ctx.group = group
+        out = (parts - mean) * (rstd * _across(weight, parts)) + _across(bias, parts)
+        mean, rstd = mean.reshape(len(mean), -1), rstd.reshape(len(rstd), -1)
+        ctx.mark_non_differentiable(mean, rstd)
+        return out.flatten(0, 1).to(x.dtype), mean, rstd
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _mean: Tensor, _rstd: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, weight, mean, rstd = ctx.saved_tensors
+        parts, axes = _in_groups(x, ctx.group)
+        above, _ = _in_groups(grad, ctx.group)
+        hat = (parts - mean) * rstd
+        along_one, along_hat = above.sum(axes, keepdim=True), (above * hat).sum(axes, keepdim=True)
+        values = parts[0].numel() // parts.shape[2]
+        grad_x = rstd * _across(weight, parts) * (above - (along_one + hat * along_hat) / values)
+        grad_weight, grad_bias = (t.sum(0).flatten().to(weight.dtype) for t in (along_hat, along_one))
+        return grad_x.flatten(0, 1).to(x.dtype), grad_weight, grad_bias, None, None
+
+
+def _in_groups(x: Tensor, group: int) -> tuple[Tensor, list[int]]:
+    """x as G x g x C x ... in fp32 at least, and the axes that share statistics."""
+    parts = x.unflatten(0, (-1, group))
+    return parts.to(torch.promote_types(x.dtype, torch.float32)), [1, *range(3, parts.ndim)]
+
+
+def _across(channels: Tensor, parts: Tensor) -> Tensor:
+    return channels.view(1, 1, -1, *[1] * (parts.ndim - 3))
 
 
 def group_batch_norm(module: nn.Module, group: int) -> nn.Module:

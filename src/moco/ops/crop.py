@@ -27,7 +27,8 @@ ATTEMPTS = 10
 def beside(x: Tensor, array: NDArray[np.generic]) -> Tensor:
     """The array as a tensor on the device of x, float32 if it is of floats; does not wait for the device."""
     kind = np.float32 if np.issubdtype(array.dtype, np.floating) else array.dtype
-    return torch.from_numpy(np.array(array, dtype=kind)).to(x.device, non_blocking=True)
+    host = torch.from_numpy(np.array(array, dtype=kind))
+    return (host.pin_memory() if x.is_cuda else host).to(x.device, non_blocking=True)
 
 
 def crop_boxes(

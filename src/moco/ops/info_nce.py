@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ _TIE = 1e-6
 
 _CHUNK = 1 << 19
 """Similarities computed at a time (2 MiB in fp32: they stay in a core's cache until they are summed)."""
+
+_CHUNK_OF_A_GPU = 1 << 22
+"""On other devices (16 MiB): there, a call costs more than a trip to memory."""
 
 
 class Contrast(NamedTuple):
@@ -41,17 +44,65 @@ class Loss(NamedTuple):
     """Mean cosine of a query and its negatives."""
 
 
-def info_nce(q: Tensor, contrast: Contrast, temperature: float) -> Loss:
+class Sums(NamedTuple):
+    """What is summed over a dictionary of M keys, for N queries."""
+
+    hardest: Tensor
+    """max_j q.k_j (N)."""
+    total: Tensor
+    """sum_j exp((q.k_j - hardest) / tau) (N)."""
+    mixed: Tensor
+    """sum_j exp((q.k_j - hardest) / tau) k_j (N x C); zeros where no gradient is needed."""
+    keys: Tensor
+    """sum_j k_j (C)."""
+
+
+class Summed(Protocol):
+    """A way to take these sums, all in fp32, without an N x M tensor."""
+
+    def __call__(self, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool) -> Sums: ...
+
+
+def chunked(q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool) -> Sums:
+    """The sums chunk by chunk, as tensor functions."""
+    hardest = q.new_full((len(q),), -torch.inf)
+    total = q.new_zeros(len(q))
+    mixed = torch.zeros_like(q)
+    sum_of_keys = q.new_zeros(q.shape[1])
+    rows = max(1, (_CHUNK if q.device.type == "cpu" else _CHUNK_OF_A_GPU) // len(q))
+    room = q.new_empty(len(q) * min(rows, len(others)))
+    for first in range(0, len(others), rows):
+        keys = others[first : first + rows].float()
+        if scale is not None:
+            keys = keys * scale[first : first + rows, None]
+        sum_of_keys += keys.sum(dim=0)
+        similar = torch.mm(q, keys.T, out=room[: len(q) * len(keys)].view(len(q), -1))
+        before, hardest = hardest, torch.maximum(hardest, similar.amax(dim=1))
+        weights = similar.sub_(hardest[:, None]).div_(temperature).exp_()
+        fade = ((before - hardest) / temperature).exp_()
+        total.mul_(fade).add_(weights.sum(dim=1))
+        if gradient:
+            mixed.mul_(fade[:, None]).addmm_(weights, keys)
+    return Sums(hardest, total, mixed, sum_of_keys)
+
+
+def streams(contrast: Contrast) -> bool:
+    """Whether `info_nce` sums over these negatives without holding their similarities."""
+    return contrast.log_count is None and not contrast.others.requires_grad
+
+
+def info_nce(q: Tensor, contrast: Contrast, temperature: float, summed: Summed = chunked) -> Loss:
     """-log exp(q.k+/tau) / sum_i exp(q.k_i/tau), over the positive and all negatives, in fp32 whatever the autocast.
 
     q is N x C of unit length. A dictionary, whose keys have no gradient, is streamed: no N x M tensor is ever held.
     Negatives that have gradients, or count differently for each query, are few: their N x M logits are kept.
+    `summed` is the way to sum over the dictionary.
     """
     with torch.autocast(q.device.type, enabled=False):
         q = q.float()
         positive = (q * contrast.key.float()).sum(dim=1)
-        if contrast.log_count is None and not contrast.others.requires_grad:
-            logsumexp, hardest, negative = _Stream.apply(q, contrast.others, contrast.scale, temperature)
+        if streams(contrast):
+            logsumexp, hardest, negative = _Stream.apply(q, contrast.others, contrast.scale, temperature, summed)
         else:
             logsumexp, hardest, negative = _held(q, contrast, temperature)
         loss = F.softplus(logsumexp - positive / temperature).mean()
@@ -61,7 +112,7 @@ def info_nce(q: Tensor, contrast: Contrast, temperature: float) -> Loss:
 
 
 class _Stream(torch.autograd.Function):
-    """log sum_j exp(q.k_j/tau) and max_j q.k_j of each query (N), and the mean of all q.k_j, chunk by chunk.
+    """log sum_j exp(q.k_j/tau) and max_j q.k_j of each query (N), and the mean of all q.k_j.
 
     The gradient, sum_j softmax_j k_j / tau, is summed in the same pass, so that no similarity is needed twice: two
     products of N x M x C in all, as many as forward and backward of the plain form take.
@@ -69,36 +120,18 @@ class _Stream(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float
+        ctx: Any, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, summed: Summed
     ) -> tuple[Tensor, Tensor, Tensor]:
-        needed = ctx.needs_input_grad[0]
-        hardest = q.new_full((len(q),), -torch.inf)
-        total = q.new_zeros(len(q))
-        mixed = torch.zeros_like(q)
-        sum_of_keys = q.new_zeros(q.shape[1])
-        rows = max(1, _CHUNK // len(q))
-        room = q.new_empty(len(q) * min(rows, len(others)))
-        for first in range(0, len(others), rows):
-            keys = others[first : first + rows].float()
-            if scale is not None:
-                keys = keys * scale[first : first + rows, None]
-            sum_of_keys += keys.sum(dim=0)
-            similar = torch.mm(q, keys.T, out=room[: len(q) * len(keys)].view(len(q), -1))
-            before, hardest = hardest, torch.maximum(hardest, similar.amax(dim=1))
-            weights = similar.sub_(hardest[:, None]).div_(temperature).exp_()
-            fade = ((before - hardest) / temperature).exp_()
-            total.mul_(fade).add_(weights.sum(dim=1))
-            if needed:
-                mixed.mul_(fade[:, None]).addmm_(weights, keys)
+        hardest, total, mixed, sum_of_keys = summed(q, others, scale, temperature, ctx.needs_input_grad[0])
         ctx.save_for_backward(mixed.div_(total[:, None]).div_(temperature))
         negative = q.mean(dim=0) @ sum_of_keys / len(others)
         ctx.mark_non_differentiable(hardest, negative)
         return total.log() + hardest / temperature, hardest, negative
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None, None, None]:
         (mixed,) = ctx.saved_tensors
-        return grad[:, None] * mixed, None, None, None
+        return grad[:, None] * mixed, None, None, None, None
 
 
 def _held(q: Tensor, contrast: Contrast, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
