@@ -74,6 +74,14 @@ def test_tables_hold_ours_and_the_papers_and_say_what_failed():
     assert "kNN: it agrees." in page
 
 
+def test_where_sizes_were_fitted_the_table_says_which_of_the_papers_stands_beside_ours():
+    cells = (Cell("K 8", {}, "8", "", {"knn": 54.7}, "256"), Cell("K 16", {}, "16", "", {"knn": 56.4}, "512"))
+    made = [line(c, [CellResult({"knn": v})], ["knn"]) for c, v in zip(cells, (0.1, 0.2), strict=True)]
+    head, rows = table(Study("x", "x", cells, "K, and below it the age", "s"), made, ["knn"])
+    assert head[-1] == "at the paper's K"
+    assert rows == [["K 8", "1", "10.00", "54.7", "256"], ["K 16", "1", "20.00", "56.4", "512"]]
+
+
 def test_scores_of_a_log_are_its_last_and_curves_go_by_epoch(tmp_path):
     rows = [
         {"step": 0, "epoch": 0, "knn": 0.1},

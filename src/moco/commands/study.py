@@ -120,7 +120,7 @@ def _fit(
     base: str | Recipe, changes: dict[str, Any], choose: Callable[[dict[str, Any]], Recipe], more: dict[str, Any]
 ) -> Recipe:
     judged = {"knn.features": "backbone"}  # what the papers' linear classifiers see, with any head
-    return choose(judged | changes | more)
+    return choose(judged | more | changes)
 
 
 def _refuse_what_the_study_varies(planned: Study, changes: dict[str, Any]) -> None:

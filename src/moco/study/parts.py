@@ -40,6 +40,8 @@ class Cell:
     """Cells of one group are one line."""
     paper: dict[Measure, float] = field(default_factory=dict)
     """In the units of the paper, for each measure that the paper has."""
+    paper_x: str = ""
+    """Its place on the paper's axis, in a study whose cells were fitted to the data."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Study:
 
 
 Fit = Callable[[dict[str, Any]], Recipe]
-"""The base recipe with these fields set, and what depends on them (the rate on the batch) fitted to them."""
+"""The base recipe with these fields set unless the user sets them, and what depends on them fitted to them."""
 
 Make = Callable[[Fit, int], Study]
 """A study for a base recipe and so many images."""

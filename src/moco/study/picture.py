@@ -58,11 +58,18 @@ def _points(ours: Axes, theirs: Axes, study: Study, lines: Sequence[Line], name:
     for panel, places in ((ours, failed), (theirs, fails)):
         for place in places:
             panel.text(place, 0.02, "fails", transform=panel.get_xaxis_transform(), ha="center", color="#b03030")
-        panel.set_xticks(range(len(ticks)), ticks, rotation=20 if max(map(len, ticks)) > 8 else 0)
+        shown = paper_ticks(study, ticks) if panel is theirs else ticks
+        panel.set_xticks(range(len(ticks)), shown, rotation=20 if max(map(len, shown)) > 8 else 0)
         panel.set_xlim(-0.4, len(ticks) - 0.6)
         panel.set_xlabel(study.axis)
         if len(panel.get_legend_handles_labels()[1]) > 1:
             panel.legend()
+
+
+def paper_ticks(study: Study, ticks: list[str]) -> list[str]:
+    """The paper's own axis: where the sizes of a study were fitted to the data, the paper's were others."""
+    own = {cell.x: cell.paper_x for cell in study.cells if cell.paper_x}
+    return [own.get(x, "") for x in ticks] if own else ticks
 
 
 def _curves(ours: Axes, theirs: Axes, study: Study, results: dict[str, list[CellResult]], name: Measure) -> None:

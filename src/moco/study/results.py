@@ -144,6 +144,9 @@ def table(study: Study, lines: Sequence[Line], measures: Sequence[Measure]) -> t
     head = ["cell", "seeds"]
     for name in measures:
         head += [MEASURES[name][0], "the paper's"]
+    fitted = any(x.cell.paper_x for x in lines)
+    if fitted:
+        head.append(f"at the paper's {study.axis.split(',')[0]}")
     rows = []
     for found in lines:
         row = [found.cell.label, str(found.seeds)]
@@ -153,7 +156,7 @@ def table(study: Study, lines: Sequence[Line], measures: Sequence[Measure]) -> t
             theirs = found.cell.paper.get("knn" if name == "rank" else name)
             shown = f"failed: {found.failed}" if found.failed else ours
             row += [shown, "" if theirs is None else "fails" if theirs == FAILS else f"{theirs:.4g}"]
-        rows.append(row)
+        rows.append([*row, found.cell.paper_x] if fitted else row)
     return head, rows
 
 
