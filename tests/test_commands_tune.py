@@ -62,7 +62,7 @@ def test_a_search_that_died_goes_on_in_the_same_run_and_the_best_recipe_is_a_fil
     assert f"kNN {last[winner]:.1%}" in found.sentences[0]
     stopped = [row for row in found.rows if row[-1] == "stopped"]
     for row in stopped:
-        assert rows(tmp_path / "t" / "runs" / row[0])[-1]["epoch"] == int(row[-3]) < 3
+        assert rows(tmp_path / "t" / "runs" / row[0])[-1]["epoch"] == int(row[-4]) < 3
 
     with pytest.raises(MocoError, match="another search"):
         tune(data / "digits.npy", tmp_path / "t", trials=3, **{**settings, "search": ["optim.lr=0.001..0.2"]})
@@ -77,7 +77,7 @@ def test_without_labels_trials_are_judged_by_effective_rank_and_a_diverged_one_i
         changes={**TINY, "epochs": 1},
         search=["optim.lr=1e30,0.01"],
     )
-    assert found.head[-2] == "rank"
+    assert found.head[-2] == "effective rank"
     ends = {row[1]: row[-1] for row in found.rows}
     assert all(end.startswith("failed") for lr, end in ends.items() if lr == "1e+30")
     assert (found.best is None) == (not any(end == "complete" for end in ends.values()))
