@@ -14,6 +14,7 @@ from moco.study.results import (
     from_log,
     line,
     read_result,
+    starts,
     table,
     verdicts,
     write_result,
@@ -72,6 +73,16 @@ def test_tables_hold_ours_and_the_papers_and_say_what_failed():
     page = as_markdown(STUDY, head, rows, ["kNN: it agrees."])
     assert r"it is \| not finite" in page
     assert "kNN: it agrees." in page
+
+
+def test_what_was_measured_before_training_is_told_with_its_unit():
+    results = [CellResult(curves={"knn": [(0.0, 0.25), (1.0, 0.4)], "accuracy": [(1.0, 0.5)]}), CellResult(failed="x")]
+    assert starts(results, ["knn", "accuracy"]) == ["kNN before training: 25.00 %."]
+    results.append(CellResult(curves={"knn": [(0.0, 0.3)], "rank": [(0.0, 12.0)]}))
+    assert starts(results, ["knn", "rank"]) == [
+        "kNN before training: 25.00 to 30.00 %.",
+        "effective rank before training: 12.00.",
+    ]
 
 
 def test_where_sizes_were_fitted_the_table_says_which_of_the_papers_stands_beside_ours():

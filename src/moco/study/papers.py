@@ -61,7 +61,7 @@ def momentum(fit: Fit, images: int) -> Study:
     scaled = f"runs have {steps:,} steps (the paper: about a million)"
     if short:
         scaled += f"; m of {' and '.join(short)} averages over more steps than that, so its keys stay near the start"
-    source = "MoCo v1, section 4.1: linear top-1 on ImageNet with K 4096, %"
+    source = "MoCo v1, section 4.1: linear top-1 on ImageNet, K 4096, %"
     return Study("momentum", "The momentum of the key encoder", cells, "m", source, scaled=scaled)
 
 
@@ -100,7 +100,7 @@ def v2_ladder(fit: Fit, images: int) -> Study:
             "schedule": Cosine() if cosine else steps,
             "epochs": _epochs(base) * longer,
         }
-        return Cell(label, changes, label, "", {"knn": paper})
+        return Cell(label, changes, label.replace(" ", "\n").replace("4x\n", "4x "), "", {"knn": paper})
 
     cells = (
         rung("v1", 60.6, 1, plain),

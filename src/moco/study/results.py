@@ -139,6 +139,20 @@ def _error(a: Line, b: Line, name: Measure) -> float:
     return math.sqrt(sum(spread)) if all(math.isfinite(s) for s in spread) else 0.0
 
 
+def starts(results: Sequence[CellResult], measures: Sequence[Measure]) -> list[str]:
+    """What the measures were before training, in a sentence for each that was taken then."""
+    sentences = []
+    for name in measures:
+        first = [r.curves[name][0] for r in results if r.curves.get(name)]
+        values = [value * MEASURES[name][1] for epoch, value in first if epoch == 0]
+        if values:
+            low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+            title, _, unit = MEASURES[name][0].partition(", ")
+            span = low if low == high else f"{low} to {high}"
+            sentences.append(f"{title} before training: {span} {unit}".rstrip() + ".")
+    return sentences
+
+
 def table(study: Study, lines: Sequence[Line], measures: Sequence[Measure]) -> tuple[list[str], list[list[str]]]:
     """Head and rows as words: the cell, how many seeds, ours and the paper's for each measure."""
     head = ["cell", "seeds"]
