@@ -72,7 +72,10 @@ def tune(
     source = open_source(data)
     judged = {"knn.features": "backbone"}  # comparable over temperatures and heads
     recipe = choose_recipe(base, source, survey(source), views, judged | changes, tell)
-    space = [parse_search(text, recipe) for text in search] or usual_search(recipe, len(source))
+    usual = [one for one in usual_search(recipe, len(source)) if one.field not in changes]
+    space = [parse_search(text, recipe) for text in search] or usual
+    if not space:
+        raise MocoError("every field of the usual search is set, so nothing is left to search; name some with --search")
     for one in space:
         if one.field in changes:
             raise MocoError(f"--{one.field.replace('_', '-')} is set and searched; leave one of them out")

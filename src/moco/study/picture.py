@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from moco.study.parts import FAILS, MEASURES, Measure, Study
+from moco.study.parts import FAILS, MEASURES, Measure, Study, of_paper
 from moco.study.results import CellResult, Line
 
 _COLOURS = ("#2f6fbf", "#d9822b", "#3a9c6b", "#8a5fb0")
@@ -46,7 +46,7 @@ def draw_picture(
 
 def _points(ours: Axes, theirs: Axes, study: Study, lines: Sequence[Line], name: Measure) -> None:
     ticks = list(dict.fromkeys(cell.x for cell in study.cells))
-    paper_name: Measure = "knn" if name == "rank" else name
+    paper_name = of_paper(name)
     for number, group in enumerate(dict.fromkeys(cell.group for cell in study.cells)):
         style: Any = {"color": _COLOURS[number % len(_COLOURS)], "marker": "o", "label": group}
         mine = [x for x in lines if x.cell.group == group and name in x.values and not x.failed]
@@ -88,7 +88,7 @@ def _curves(ours: Axes, theirs: Axes, study: Study, results: dict[str, list[Cell
             points = [(x, y * MEASURES[name][1]) for x, y in result.curves.get(name, [])]
             if points:
                 ours.plot(*zip(*points, strict=True), color=colour, label=cell.label if seed == 0 else None)
-        points = list(study.curves[cell.label].get("knn" if name == "rank" else name, ()))
+        points = list(study.curves[cell.label].get(of_paper(name), ()))
         if points:
             theirs.plot(*zip(*points, strict=True), color=colour, label=cell.label)
     for panel in (ours, theirs):
