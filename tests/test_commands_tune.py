@@ -62,7 +62,7 @@ def test_a_search_that_died_goes_on_in_the_same_run_and_the_best_recipe_is_a_fil
     assert f"kNN {last[winner]:.1%}" in found.sentences[0]
     stopped = [row for row in found.rows if row[-1] == "stopped"]
     for row in stopped:
-        assert rows(tmp_path / "t" / "runs" / row[0])[-1]["epoch"] == int(row[-3]) < 3
+        assert rows(tmp_path / "t" / "runs" / row[0])[-1]["epoch"] == int(row[-4]) < 3
 
     with pytest.raises(MocoError, match="another search"):
         tune(data / "digits.npy", tmp_path / "t", trials=3, **{**settings, "search": ["optim.lr=0.001..0.2"]})
@@ -77,15 +77,39 @@ def test_without_labels_trials_are_judged_by_effective_rank_and_a_diverged_one_i
         changes={**TINY, "epochs": 1},
         search=["optim.lr=1e30,0.01"],
     )
-    assert found.head[-2] == "rank"
+    assert found.head[-2] == "effective rank"
     ends = {row[1]: row[-1] for row in found.rows}
     assert all(end.startswith("failed") for lr, end in ends.items() if lr == "1e+30")
     assert (found.best is None) == (not any(end == "complete" for end in ends.values()))
 
 
+class Notes(Silent):
+    """Keeps what was told, and stops before anything is trained."""
+
+    def __init__(self):
+        self.told = []
+
+    def note(self, text):
+        self.told.append(text)
+        if text.startswith("trial-"):
+            raise KeyboardInterrupt
+
+
+def test_the_usual_search_leaves_alone_what_the_user_has_set(data, tmp_path):
+    notes = Notes()
+    changes = {**TINY, "optim.lr": 0.1, "keys.m": 0.95}
+    with pytest.raises(KeyboardInterrupt):
+        tune(data / "digits.npy", tmp_path / "t", machine=CPU, changes=changes, tell=notes)
+    searched = [text.split(":")[0] for text in notes.told if text.startswith("searching")]
+    assert searched == ["searching dictionary.size", "searching loss.temperature"]
+
+
 def test_what_is_set_cannot_be_searched_and_other_folders_are_left_alone(data, tmp_path):
     with pytest.raises(MocoError, match=r"--optim.lr is set and searched"):
         tune(data / "digits.npy", tmp_path / "t", changes={**TINY, "optim.lr": 0.1}, search=["optim.lr=0.1..0.2"])
+    every = {"keys.m": 0.9, "dictionary.size": 32, "loss.temperature": 0.1, "optim.lr": 0.1}
+    with pytest.raises(MocoError, match="nothing is left to search"):
+        tune(data / "digits.npy", tmp_path / "t", changes={**TINY, **every})
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("x")
     with pytest.raises(MocoError, match="holds other files"):

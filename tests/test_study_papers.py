@@ -2,14 +2,15 @@
 
 import pytest
 
+from moco.errors import MocoError
 from moco.recipe import EndToEnd, Queue, check, override, v2
 from moco.recipe.auto import DataFacts, auto
 from moco.study.papers import MOCO, PAPER_K, STUDIES
 from moco.study.parts import FAILS
 
 
-def fit_to(images):
-    return lambda changes: auto(DataFacts(images, 32), fixed={"epochs": 10, **changes})[0]
+def fit_to(images, **set_by_the_user):
+    return lambda changes: auto(DataFacts(images, 32), fixed={"epochs": 10, **changes, **set_by_the_user})[0]
 
 
 @pytest.mark.parametrize("images", [300, 5_000, 50_000, 1_281_167])
@@ -35,6 +36,21 @@ def test_on_imagenet_the_mechanisms_have_the_papers_sizes():
     assert [r.batch for r in batches] == [256, 512, 1024]
     assert all(isinstance(r.keys, EndToEnd) for r in batches)
     assert batches[2].optim.lr == pytest.approx(4 * batches[0].optim.lr)
+
+
+@pytest.mark.parametrize("name", ["mechanisms", "dictionary"])
+def test_on_fewer_images_the_papers_sizes_stand_on_the_papers_axis(name):
+    made = STUDIES[name](fit_to(5_000), 5_000)
+    ours = {int(c.x.split()[0]): int(c.paper_x.split()[0]) for c in made.cells}
+    assert ours == dict(zip((8, 16, 32, 64, 128, 256), PAPER_K, strict=True))
+
+
+def test_the_users_batch_is_the_smallest_k():
+    made = STUDIES["mechanisms"](fit_to(10_000, batch=64), 10_000)
+    assert not made.varies("batch")
+    assert [c.x for c in made.cells if c.group == "MoCo"] == ["64", "128", "256", "512"]
+    with pytest.raises(MocoError, match="lower --batch"):
+        STUDIES["mechanisms"](fit_to(5_000, batch=1024), 5_000)
 
 
 def test_the_momentum_study_knows_what_failed_and_what_a_user_cannot_set():

@@ -14,6 +14,7 @@ from moco.study.results import (
     from_log,
     line,
     read_result,
+    starts,
     table,
     verdicts,
     write_result,
@@ -41,21 +42,21 @@ def test_mean_and_spread_are_over_seeds_in_percent():
 def test_the_same_order_agrees_and_a_failure_is_worse_than_every_number():
     (sentence,) = verdicts(STUDY, lines("not finite", [0.3], [0.4]), ["knn"])
     assert "agrees with the paper" in sentence
-    assert "of 3 pairs" in sentence
-    assert "3 come out in the same order" in sentence
+    assert "Of 3 pairs" in sentence
+    assert "in the same order here: 3" in sentence
     assert "one seed" in sentence
 
 
 def test_the_opposite_order_disagrees():
     (sentence,) = verdicts(STUDY, lines([0.5], [0.4], [0.3]), ["knn"])
     assert "disagrees" in sentence
-    assert "3 the other way round" in sentence
+    assert "the other way round: 3" in sentence
 
 
 def test_differences_within_the_standard_error_are_too_close_to_call():
     (sentence,) = verdicts(STUDY, lines([0.1, 0.5], [0.2, 0.5], [0.3, 0.5]), ["knn"])
     assert "not clear" in sentence
-    assert "3 too close to call" in sentence
+    assert "too close to call: 3" in sentence
 
 
 def test_values_the_paper_does_not_tell_apart_are_not_counted():
@@ -72,6 +73,35 @@ def test_tables_hold_ours_and_the_papers_and_say_what_failed():
     page = as_markdown(STUDY, head, rows, ["kNN: it agrees."])
     assert r"it is \| not finite" in page
     assert "kNN: it agrees." in page
+
+
+def test_a_gap_between_groups_does_not_hide_what_happens_within_one():
+    paper = {"bank": (50.0, 52.0), "MoCo": (58.0, 60.0)}
+    cells = tuple(Cell(f"{g} {i}", {}, str(i), g, {"knn": v}) for g, vs in paper.items() for i, v in enumerate(vs))
+    made = [line(c, [CellResult({"knn": v})], ["knn"]) for c, v in zip(cells, (0.1, 0.2, 0.6, 0.5), strict=True)]
+    whole, bank, moco = verdicts(Study("x", "x", cells, "K", "s"), made, ["knn"])
+    assert whole.startswith("kNN: the direction agrees")
+    assert bank.startswith("kNN, bank alone: the direction agrees")
+    assert moco.startswith("kNN, MoCo alone: the direction disagrees")
+    assert len(verdicts(Study("x", "x", cells, "K", "s"), made[:3], ["knn"])) == 2
+
+
+def test_what_was_measured_before_training_is_told_with_its_unit():
+    results = [CellResult(curves={"knn": [(0.0, 0.25), (1.0, 0.4)], "accuracy": [(1.0, 0.5)]}), CellResult(failed="x")]
+    assert starts(results, ["knn", "accuracy"]) == ["kNN before training: 25.00 %."]
+    results.append(CellResult(curves={"knn": [(0.0, 0.3)], "rank": [(0.0, 12.0)]}))
+    assert starts(results, ["knn", "rank"]) == [
+        "kNN before training: 25.00 to 30.00 %.",
+        "effective rank before training: 12.00.",
+    ]
+
+
+def test_where_sizes_were_fitted_the_table_says_which_of_the_papers_stands_beside_ours():
+    cells = (Cell("K 8", {}, "8", "", {"knn": 54.7}, "256"), Cell("K 16", {}, "16", "", {"knn": 56.4}, "512"))
+    made = [line(c, [CellResult({"knn": v})], ["knn"]) for c, v in zip(cells, (0.1, 0.2), strict=True)]
+    head, rows = table(Study("x", "x", cells, "K, and below it the age", "s"), made, ["knn"])
+    assert head[-1] == "at the paper's K"
+    assert rows == [["K 8", "1", "10.00", "54.7", "256"], ["K 16", "1", "20.00", "56.4", "512"]]
 
 
 def test_scores_of_a_log_are_its_last_and_curves_go_by_epoch(tmp_path):

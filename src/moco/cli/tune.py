@@ -30,7 +30,7 @@ class Tune:
     watch: str | None = None
     """Labelled images: kNN on them is the score. Without them it is the effective rank."""
     search: tuple[str, ...] = ()
-    """FIELD=LOW..HIGH or FIELD=A,B,C; m, K, temperature and learning rate where none is named."""
+    """FIELD=LOW..HIGH or FIELD=A,B,C; where none is named, those of m, K, temperature and learning rate not set."""
     base: str = "auto"
     """The recipe to start from."""
     views: str | None = None

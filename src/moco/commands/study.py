@@ -39,6 +39,7 @@ from moco.study.results import (
     from_log,
     line,
     read_result,
+    starts,
     table,
     verdicts,
     write_result,
@@ -120,7 +121,7 @@ def _fit(
     base: str | Recipe, changes: dict[str, Any], choose: Callable[[dict[str, Any]], Recipe], more: dict[str, Any]
 ) -> Recipe:
     judged = {"knn.features": "backbone"}  # what the papers' linear classifiers see, with any head
-    return choose(judged | changes | more)
+    return choose(judged | more | changes)
 
 
 def _refuse_what_the_study_varies(planned: Study, changes: dict[str, Any]) -> None:
@@ -272,7 +273,7 @@ def _write(planned: Study, folder: Path, seeds: int, measures: Sequence[Measure]
         results[cell.label] = [r for r in read if r is not None]
         lines.append(line(cell, results[cell.label], measures))
     head, rows = table(planned, lines, measures)
-    said = verdicts(planned, lines, measures)
+    said = verdicts(planned, lines, measures) + starts([r for found in results.values() for r in found], measures)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.csv", as_csv(head, rows))
     write_text(folder / "table.md", as_markdown(planned, head, rows, said))

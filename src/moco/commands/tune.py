@@ -72,7 +72,10 @@ def tune(
     source = open_source(data)
     judged = {"knn.features": "backbone"}  # comparable over temperatures and heads
     recipe = choose_recipe(base, source, survey(source), views, judged | changes, tell)
-    space = [parse_search(text, recipe) for text in search] or usual_search(recipe, len(source))
+    usual = [one for one in usual_search(recipe, len(source)) if one.field not in changes]
+    space = [parse_search(text, recipe) for text in search] or usual
+    if not space:
+        raise MocoError("every field of the usual search is set, so nothing is left to search; name some with --search")
     for one in space:
         if one.field in changes:
             raise MocoError(f"--{one.field.replace('_', '-')} is set and searched; leave one of them out")
@@ -265,7 +268,8 @@ def _write(studied: Any, out: Path, base: Recipe, score: str) -> Tuned:
     pruned = [t for t in ended if t.state.name == "PRUNED"]
     pruned.sort(key=lambda t: (-t.user_attrs.get("epochs", 0), -max(t.intermediate_values.values(), default=0)))
     names = sorted({name for t in ended for name in t.params})
-    head = ["trial", *(n.removeprefix("1 - ") for n in names), "epochs", "kNN, %" if score == "knn" else "rank", "end"]
+    scores = ["kNN, %", "effective rank"] if score == "knn" else ["effective rank"]
+    head = ["trial", *(n.removeprefix("1 - ") for n in names), "epochs", *scores, "end"]
     rows = [_row(t, names, score) for t in [*complete, *pruned]]
     write_text(out / "trials.csv", "".join(",".join(f'"{c}"' for c in row) + "\n" for row in [head, *rows]))
     best = None
@@ -288,20 +292,24 @@ def _row(trial: Any, names: Sequence[str], score: str) -> list[str]:
     last = trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
     failed = trial.user_attrs.get("failed")
     end = f"failed: {failed}" if failed else "complete" if trial.state.name == "COMPLETE" else "stopped"
-    number = "" if last is None else f"{100 * last:.1f}" if score == "knn" else f"{last:.1f}"
-    return [trial.user_attrs.get("run", _name(trial.number)), *shown, str(reached), number, end.replace('"', "'")]
+    rank = trial.user_attrs.get(f"epoch {reached}", [None])[0]
+    numbers = [*([(last, 100)] if score == "knn" else []), (rank, 1)]
+    told = ["" if value is None else f"{value * unit:.1f}" for value, unit in numbers]
+    return [trial.user_attrs.get("run", _name(trial.number)), *shown, str(reached), *told, end.replace('"', "'")]
 
 
 def _how_well_the_rank_does(trials: Sequence[Any]) -> list[str]:
-    """The rank correlation of the label-free score with kNN, at each rung that enough trials have reached."""
+    """How the label-free score orders the trials beside kNN, at each rung that enough of them have reached."""
     sentences = []
     for rung in dict.fromkeys(name for t in trials for name in t.user_attrs if name.startswith("epoch ")):
         pairs = [t.user_attrs[rung] for t in trials if rung in t.user_attrs]
         if len(pairs) < FEWEST_TO_RANK or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
             continue
         rho = float(spearmanr(*zip(*pairs, strict=True)).statistic)
+        first, best = max(pairs)[1], max(knn for _, knn in pairs)
         sentences.append(
-            f"{rung}: without labels, effective rank would have ordered {len(pairs)} trials with a rank correlation of "
-            f"{rho:.2f} to kNN (1: the same order, 0: none)"
+            f"{rung}, {len(pairs)} trials: effective rank, which needs no labels, orders them like kNN with a rank "
+            f"correlation of {rho:.2f} (1: the same order, 0: none, -1: the opposite order); the trial it puts first "
+            f"has kNN {first:.1%}, the best has {best:.1%}"
         )
     return sentences

@@ -17,17 +17,16 @@ MOCO = (54.7, 56.4, 57.5, 59.0, 60.4, 60.6)
 """Figure 3 of v1: linear top-1 on ImageNet for each K of PAPER_K."""
 
 _FIGURE_3 = "MoCo v1, figure 3: linear top-1 on ImageNet, ResNet-50, %"
-_BY_PLACE = "the paper's values stand by their place in the row, from the smallest K to the largest, not by K"
+_BY_PLACE = "our smallest K stands beside the paper's smallest, our next beside its next, and so on"
 
 
 def mechanisms(fit: Fit, images: int) -> Study:
     """Figure 3 of v1: end-to-end, memory bank and MoCo against the size of the dictionary."""
-    sizes = _sizes(images)
-    base = fit({"batch": sizes[0]})
+    base, sizes = _sizes(fit, images)
     lr = base.optim.lr
     group = base.encoder.norm_group
     cells = []
-    for size, paper in zip(sizes, END_TO_END, strict=False):
+    for size, theirs, paper in zip(sizes, PAPER_K, END_TO_END, strict=False):
         changes = {
             "keys": EndToEnd(),
             "dictionary": Batch(),
@@ -35,21 +34,21 @@ def mechanisms(fit: Fit, images: int) -> Study:
             "optim.lr": lr * size / sizes[0],
             "encoder.norm_group": group,
         }
-        cells.append(Cell(f"end-to-end K {size}", changes, str(size), "end-to-end", {"knn": paper}))
+        cells.append(Cell(f"end-to-end K {size}", changes, str(size), "end-to-end", {"knn": paper}, str(theirs)))
     same = {"batch": sizes[0], "optim.lr": lr, "encoder.norm_group": group}
-    for size, paper in zip(sizes, MEMORY_BANK, strict=False):
+    for size, theirs, paper in zip(sizes, PAPER_K, MEMORY_BANK, strict=False):
         changes = {"keys": Stored(), "dictionary": Bank(size=size), **same}
-        cells.append(Cell(f"memory bank K {size}", changes, str(size), "memory bank", {"knn": paper}))
+        cells.append(Cell(f"memory bank K {size}", changes, str(size), "memory bank", {"knn": paper}, str(theirs)))
     keys = base.keys if isinstance(base.keys, Momentum) else Momentum()
-    for size, paper in zip(sizes, MOCO, strict=False):
+    for size, theirs, paper in zip(sizes, PAPER_K, MOCO, strict=False):
         changes = {"keys": keys, "dictionary": Queue(size=size), **same}
-        cells.append(Cell(f"MoCo K {size}", changes, str(size), "MoCo", {"knn": paper}))
+        cells.append(Cell(f"MoCo K {size}", changes, str(size), "MoCo", {"knn": paper}, str(theirs)))
     scaled = (
         f"K from {sizes[0]} to {sizes[-1]} for {images:,} images (the paper: 256 to 65,536 for 1.28 million); the "
         f"batch is {sizes[0]}, and that of end-to-end is its K, with the rate in proportion; {_BY_PLACE}"
     )
     title = "Three mechanisms against the size of the dictionary"
-    return Study("mechanisms", title, tuple(cells), "K", _FIGURE_3, scaled=scaled)
+    return Study("mechanisms", title, tuple(cells), "K", _FIGURE_3, scaled=scaled, follows=("batch",))
 
 
 def momentum(fit: Fit, images: int) -> Study:
@@ -62,7 +61,7 @@ def momentum(fit: Fit, images: int) -> Study:
     scaled = f"runs have {steps:,} steps (the paper: about a million)"
     if short:
         scaled += f"; m of {' and '.join(short)} averages over more steps than that, so its keys stay near the start"
-    source = "MoCo v1, section 4.1: linear top-1 on ImageNet with K 4096, %"
+    source = "MoCo v1, section 4.1: linear top-1 on ImageNet, K 4096, %"
     return Study("momentum", "The momentum of the key encoder", cells, "m", source, scaled=scaled)
 
 
@@ -101,7 +100,7 @@ def v2_ladder(fit: Fit, images: int) -> Study:
             "schedule": Cosine() if cosine else steps,
             "epochs": _epochs(base) * longer,
         }
-        return Cell(label, changes, label, "", {"knn": paper})
+        return Cell(label, changes, label.replace(" ", "\n").replace("4x\n", "4x "), "", {"knn": paper})
 
     cells = (
         rung("v1", 60.6, 1, plain),
@@ -164,6 +163,7 @@ def cost(fit: Fit, images: int) -> Study:
             str(batches[0]),
             "MoCo",
             {"memory": 5.0, "seconds": 53 * 3600 / (200 * 1281.167)},
+            "256",
         )
     ]
     for place, batch in enumerate(batches):
@@ -173,7 +173,8 @@ def cost(fit: Fit, images: int) -> Study:
         paper: dict[Measure, float] = {"memory": 7.4, "seconds": 65 * 3600 / (200 * 1281.167)} if place == 0 else {}
         if place == len(batches) - 1 > 0:
             paper = {"memory": 93.0}
-        cells.append(Cell(f"end-to-end batch {batch}", changes, str(batch), "end-to-end", paper))
+        theirs = "256" if place == 0 else "4096" if paper else ""
+        cells.append(Cell(f"end-to-end batch {batch}", changes, str(batch), "end-to-end", paper, theirs))
     scaled = (
         f"one epoch each, batches of {', '.join(map(str, batches))} in place of 256 and 4,096, on one device; memory "
         "is what the process takes above what it took before training;"
@@ -196,8 +197,7 @@ def cost(fit: Fit, images: int) -> Study:
 
 def dictionary(fit: Fit, images: int) -> Study:
     """The MoCo curve of figure 3 of v1, with the age of the oldest key."""
-    sizes = _sizes(images)
-    base = fit({"batch": sizes[0]})
+    base, sizes = _sizes(fit, images)
     same = {"batch": sizes[0], "optim.lr": base.optim.lr, "encoder.norm_group": base.encoder.norm_group}
     cells = tuple(
         Cell(
@@ -206,23 +206,33 @@ def dictionary(fit: Fit, images: int) -> Study:
             f"{k}\n{k // sizes[0]}",
             "MoCo",
             {"knn": paper},
+            f"{theirs}\n{theirs // 256}",
         )
-        for k, paper in zip(sizes, MOCO, strict=False)
+        for k, theirs, paper in zip(sizes, PAPER_K, MOCO, strict=False)
     )  # fmt: skip
     scaled = f"K from {sizes[0]} to {sizes[-1]} for {images:,} images, batch {sizes[0]}; {_BY_PLACE}"
     axis = "K, and below it the age of the oldest key in steps"
-    return Study(
-        "dictionary", "The size of the dictionary and the age of its keys", cells, axis, _FIGURE_3, scaled=scaled
-    )
+    title = "The size of the dictionary and the age of its keys"
+    return Study("dictionary", title, cells, axis, _FIGURE_3, scaled=scaled, follows=("batch",))
 
 
-def _sizes(images: int) -> tuple[int, ...]:
-    """Up to six powers of two, the largest at most a tenth of the images, the smallest at least 8."""
-    largest = 1 << max(4, min(16, int(images * 0.1).bit_length() - 1))
-    sizes = [largest >> i for i in range(6) if largest >> i >= 8]
-    if largest == PAPER_K[-1]:
-        return PAPER_K
-    return tuple(reversed(sizes))
+def _sizes(fit: Fit, images: int) -> tuple[Recipe, tuple[int, ...]]:
+    """The base recipe, and up to six values of K from its batch on, each twice the last, up to a tenth of the images.
+
+    The batch is what the user says, or else a power of two of at least 8 from which six fit.
+    """
+    most = max(16, min(65536, int(images * 0.1)))
+    base = fit({"batch": max(8, (1 << most.bit_length() - 1) >> 5)})
+    if base.batch > most:
+        raise MocoError(
+            f"--batch {base.batch}: the batch is the smallest K here, and a tenth of the images, {most:,}, the "
+            "largest; lower --batch"
+        )
+    if most == PAPER_K[-1]:
+        base = fit({"batch": PAPER_K[0]})
+        if base.batch == PAPER_K[0]:
+            return base, PAPER_K
+    return base, tuple(base.batch << i for i in range(6) if base.batch << i <= most)
 
 
 def _views(base: Recipe) -> tuple[View, View]:

@@ -19,6 +19,12 @@ MEASURES: dict[Measure, tuple[str, float]] = {
 }
 """What is measured: its name with the unit, and the factor from the number in a log to that unit."""
 
+
+def of_paper(name: Measure) -> Measure:
+    """The paper's measure that stands beside ours: effective rank stands in for kNN where there are no labels."""
+    return "knn" if name == "rank" else name
+
+
 FAILS = float("-inf")
 """The paper's value where its training failed: worse than every number."""
 
@@ -40,6 +46,8 @@ class Cell:
     """Cells of one group are one line."""
     paper: dict[Measure, float] = field(default_factory=dict)
     """In the units of the paper, for each measure that the paper has."""
+    paper_x: str = ""
+    """Its place on the paper's axis, in a study whose cells were fitted to the data."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class Study:
 
 
 Fit = Callable[[dict[str, Any]], Recipe]
-"""The base recipe with these fields set, and what depends on them (the rate on the batch) fitted to them."""
+"""The base recipe with these fields set unless the user sets them, and what depends on them fitted to them."""
 
 Make = Callable[[Fit, int], Study]
 """A study for a base recipe and so many images."""

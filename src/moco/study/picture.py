@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from moco.study.parts import FAILS, MEASURES, Measure, Study
+from moco.study.parts import FAILS, MEASURES, Measure, Study, of_paper
 from moco.study.results import CellResult, Line
 
 _COLOURS = ("#2f6fbf", "#d9822b", "#3a9c6b", "#8a5fb0")
@@ -34,22 +35,26 @@ def draw_picture(
             else:
                 _points(ours, theirs, study, lines, name)
             ours.set_title("here", loc="left")
-            theirs.set_title(f"the paper ({study.source.split(':')[0]})", loc="left")
+            place, _, what = study.source.partition(": ")
+            theirs.set_title(f"the paper ({place})", loc="left")
             ours.set_ylabel(MEASURES[name][0])
+            linear = name in ("knn", "rank") and not study.curves
+            theirs.set_ylabel(f"{what.split(',')[0]}, %" if linear else MEASURES[name][0])
         figure.suptitle(study.title)
         figure.savefig(file, format="png", dpi=130)
 
 
 def _points(ours: Axes, theirs: Axes, study: Study, lines: Sequence[Line], name: Measure) -> None:
     ticks = list(dict.fromkeys(cell.x for cell in study.cells))
-    paper_name: Measure = "knn" if name == "rank" else name
+    paper_name = of_paper(name)
     for number, group in enumerate(dict.fromkeys(cell.group for cell in study.cells)):
         style: Any = {"color": _COLOURS[number % len(_COLOURS)], "marker": "o", "label": group}
         mine = [x for x in lines if x.cell.group == group and name in x.values and not x.failed]
         if mine:
             means = [x.values[name][0] for x in mine]
             spreads = [0.0 if math.isnan(x.values[name][1]) else x.values[name][1] for x in mine]
-            ours.errorbar([ticks.index(x.cell.x) for x in mine], means, spreads, capsize=3, **style)
+            bars: Any = {"yerr": spreads, "capsize": 3} if any(spreads) else {}
+            ours.errorbar([ticks.index(x.cell.x) for x in mine], means, **bars, **style)
         known = [c for c in study.cells if c.group == group and c.paper.get(paper_name, FAILS) != FAILS]
         if known:
             theirs.plot([ticks.index(c.x) for c in known], [c.paper[paper_name] for c in known], **style)
@@ -58,11 +63,22 @@ def _points(ours: Axes, theirs: Axes, study: Study, lines: Sequence[Line], name:
     for panel, places in ((ours, failed), (theirs, fails)):
         for place in places:
             panel.text(place, 0.02, "fails", transform=panel.get_xaxis_transform(), ha="center", color="#b03030")
-        panel.set_xticks(range(len(ticks)), ticks, rotation=20 if max(map(len, ticks)) > 8 else 0)
+        shown = paper_ticks(study, ticks) if panel is theirs else ticks
+        panel.set_xticks(range(len(ticks)), shown, rotation=20 if _broadest(shown) > 10 else 0)
         panel.set_xlim(-0.4, len(ticks) - 0.6)
         panel.set_xlabel(study.axis)
         if len(panel.get_legend_handles_labels()[1]) > 1:
             panel.legend()
+
+
+def _broadest(labels: Sequence[str]) -> int:
+    return max(len(part) for label in labels for part in label.split("\n"))
+
+
+def paper_ticks(study: Study, ticks: list[str]) -> list[str]:
+    """The paper's own axis: where the sizes of a study were fitted to the data, the paper's were others."""
+    own = {cell.x: cell.paper_x for cell in study.cells if cell.paper_x}
+    return [own.get(x, "") for x in ticks] if own else ticks
 
 
 def _curves(ours: Axes, theirs: Axes, study: Study, results: dict[str, list[CellResult]], name: Measure) -> None:
@@ -72,10 +88,11 @@ def _curves(ours: Axes, theirs: Axes, study: Study, results: dict[str, list[Cell
             points = [(x, y * MEASURES[name][1]) for x, y in result.curves.get(name, [])]
             if points:
                 ours.plot(*zip(*points, strict=True), color=colour, label=cell.label if seed == 0 else None)
-        points = list(study.curves[cell.label].get("knn" if name == "rank" else name, ()))
+        points = list(study.curves[cell.label].get(of_paper(name), ()))
         if points:
             theirs.plot(*zip(*points, strict=True), color=colour, label=cell.label)
     for panel in (ours, theirs):
         panel.set_xlabel("epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         if panel.get_legend_handles_labels()[1]:
             panel.legend()

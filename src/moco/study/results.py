@@ -15,7 +15,7 @@ from typing import Any
 
 from moco.run.atomic import write_text
 from moco.run.log import Row
-from moco.study.parts import FAILS, MEASURES, Cell, Measure, Study
+from moco.study.parts import FAILS, MEASURES, Cell, Measure, Study, of_paper
 
 
 @dataclass(frozen=True)
@@ -84,20 +84,33 @@ def line(cell: Cell, results: Sequence[CellResult], measures: Sequence[Measure])
 
 
 def verdicts(study: Study, lines: Sequence[Line], measures: Sequence[Measure]) -> list[str]:
-    """For each measure one sentence: does the direction agree with the paper? Counted over pairs of cells.
+    """For each measure a sentence: does the direction agree with the paper? Counted over pairs of cells.
 
     A pair counts where the paper tells the two apart; with several seeds, ours must differ by more than the standard
-    error of the difference to count either way. A failed training is worse than every other.
+    error of the difference to count either way. A failed training is worse than every other. Where cells come in
+    groups, each group has a sentence of its own, so that a gap between groups does not hide what happens within one.
     """
-    return [_verdict(study, lines, name) for name in measures]
+    sentences = []
+    for name in measures:
+        title = MEASURES[name][0].split(",")[0]
+        sentences.append(_verdict(study, lines, name, title))
+        groups = dict.fromkeys(x.cell.group for x in lines)
+        for group in groups if len(groups) > 1 else ():
+            within = [x for x in lines if x.cell.group == group]
+            if sum(_compared(x, name) for x in within) > 1:
+                sentences.append(_verdict(study, within, name, f"{title}, {group} alone"))
+    return sentences
 
 
-def _verdict(study: Study, lines: Sequence[Line], name: Measure) -> str:
-    title = MEASURES[name][0].split(",")[0]
-    paper_name: Measure = "knn" if name == "rank" else name
+def _compared(found: Line, name: Measure) -> bool:
+    """Whether both we and the paper have a value."""
+    return of_paper(name) in found.cell.paper and bool(found.failed or name in found.values)
+
+
+def _verdict(study: Study, lines: Sequence[Line], name: Measure, title: str) -> str:
     same = other = close = 0
-    for a, b in combinations([x for x in lines if paper_name in x.cell.paper and (x.failed or name in x.values)], 2):
-        theirs = _difference(a.cell.paper[paper_name], b.cell.paper[paper_name])
+    for a, b in combinations([x for x in lines if _compared(x, name)], 2):
+        theirs = _difference(a.cell.paper[of_paper(name)], b.cell.paper[of_paper(name)])
         if abs(theirs) < study.tells:
             continue
         ours = _difference(_value(a, name), _value(b, name))
@@ -118,9 +131,10 @@ def _verdict(study: Study, lines: Sequence[Line], name: Measure) -> str:
         judged = "the direction is not clear"
     seeds = min(x.seeds for x in lines if x.seeds)
     doubt = "; one seed each, so differences may be chance" if seeds == 1 else f"; {seeds} seeds or more each"
+    counted = "the one pair" if pairs == 1 else f"{pairs} pairs"
     return (
-        f"{title}: {judged}: of {pairs} pairs of cells that the paper tells apart, {same} come out in the same order, "
-        f"{other} the other way round, {close} too close to call{doubt}."
+        f"{title}: {judged}. Of {counted} of cells that the paper tells apart, in the same order here: {same}; the "
+        f"other way round: {other}; too close to call: {close}{doubt}."
     )
 
 
@@ -139,21 +153,38 @@ def _error(a: Line, b: Line, name: Measure) -> float:
     return math.sqrt(sum(spread)) if all(math.isfinite(s) for s in spread) else 0.0
 
 
+def starts(results: Sequence[CellResult], measures: Sequence[Measure]) -> list[str]:
+    """What the measures were before training, in a sentence for each that was taken then."""
+    sentences = []
+    for name in measures:
+        first = [r.curves[name][0] for r in results if r.curves.get(name)]
+        values = [value * MEASURES[name][1] for epoch, value in first if epoch == 0]
+        if values:
+            low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+            title, _, unit = MEASURES[name][0].partition(", ")
+            span = low if low == high else f"{low} to {high}"
+            sentences.append(f"{title} before training: {span} {unit}".rstrip() + ".")
+    return sentences
+
+
 def table(study: Study, lines: Sequence[Line], measures: Sequence[Measure]) -> tuple[list[str], list[list[str]]]:
     """Head and rows as words: the cell, how many seeds, ours and the paper's for each measure."""
     head = ["cell", "seeds"]
     for name in measures:
         head += [MEASURES[name][0], "the paper's"]
+    fitted = any(x.cell.paper_x for x in lines)
+    if fitted:
+        head.append(f"at the paper's {study.axis.split(',')[0]}")
     rows = []
     for found in lines:
         row = [found.cell.label, str(found.seeds)]
         for name in measures:
             mean, spread = found.values.get(name, (math.nan, math.nan))
             ours = "" if math.isnan(mean) else f"{mean:.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
-            theirs = found.cell.paper.get("knn" if name == "rank" else name)
+            theirs = found.cell.paper.get(of_paper(name))
             shown = f"failed: {found.failed}" if found.failed else ours
             row += [shown, "" if theirs is None else "fails" if theirs == FAILS else f"{theirs:.4g}"]
-        rows.append(row)
+        rows.append([*row, found.cell.paper_x] if fitted else row)
     return head, rows
 
 
