@@ -56,7 +56,7 @@ class Setting:
 
 SETTINGS = {
     "small": Setting("resnet18", True, 32, 128, 4096, 6),
-    "large": Setting("resnet50", False, 224, 32, 65536, 4),
+    "large": Setting("resnet50", False, 224, 32, 65536, 3),
     "tiny": Setting("resnet18", True, 32, 16, 64, 2, lead=0),
 }
 Peer = Callable[[], tuple[Iterator[Any], Callable[[Any], object]]]

@@ -1,7 +1,7 @@
 """How kernels for a CPU are compiled, with Numba.
 
 Numba keeps what it compiled, and looks only at the file of a kernel to see whether it is still the same: a kernel and
-what it calls of this project belong into one file, but for `fast` itself.
+what it calls of this project belong into one file, but for what is here and in `four.py`.
 """
 
 from __future__ import annotations
