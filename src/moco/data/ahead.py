@@ -23,7 +23,7 @@ def ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """
     if device.type != "cuda":
         return iter(batches)
-    side = torch.cuda.Stream(device)
+    side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return one_ahead(batches, lambda batch: _send(batch, device, side), lambda sent: _receive(*sent, device))
 
 

@@ -154,7 +154,7 @@ class _Batched(torch.autograd.Function):
 
 def _in_groups(x: Tensor, group: int) -> tuple[Tensor, list[int]]:
     """x as G x g x C x ... in fp32 at least, and the axes that share statistics."""
-    parts = x.unflatten(0, (-1, group))
+    parts: Tensor = x.unflatten(0, (-1, group))  # type: ignore[no-untyped-call]
     return parts.to(torch.promote_types(x.dtype, torch.float32)), [1, *range(3, parts.ndim)]
 
 

@@ -35,7 +35,7 @@ def fused(q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, g
     mixed = q.new_empty(stretches, n, dim) if gradient else q.new_empty(1)
     keys = q.new_empty(stretches, dim)
     kernel: Any = _sums
-    with torch.cuda.device_of(q):
+    with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
         kernel[(blocks, stretches)](
             q.contiguous(),
             others.contiguous(),
