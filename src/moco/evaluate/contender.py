@@ -63,7 +63,7 @@ def contenders(
             case "random":
                 seed = opened.recipe.seed if opened.recipe else 1  # from seed 0 comes a model that has no weights yet
                 about = f"the same architecture, untrained (seed {seed})"
-                found.append(Contender("untrained", about, opened.preprocess, opened.untrained(seed)))
+                found.append(Contender("untrained", about, opened.preprocess, opened.untrained(seed).eval()))
             case "pixels":
                 plain = Preprocess(opened.preprocess.size, Normalize(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
                 side = min(plain.size, MOST_PIXELS)
