@@ -14,7 +14,6 @@ from moco.cli import main
 from moco.cli.evaluate import Evaluate
 from moco.commands.evaluate import PROTOCOLS, evaluate, named_protocol
 from moco.encoder import build_encoder
-from moco.errors import MocoError
 from moco.evaluate.few_labels import FewLabels
 from moco.evaluate.knn import KNN
 from moco.evaluate.linear import Linear
