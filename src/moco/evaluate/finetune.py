@@ -6,6 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from moco import distributed
 from moco.evaluate.contender import Contender
 from moco.evaluate.contest import Contest
@@ -27,8 +30,8 @@ class Finetune(Tuning):
         """Accuracy after the last epoch, of every contender that has weights."""
         train, test = contest.readable(contest.train), contest.readable(contest.test)
         tuned = [c for c in contest.contenders if c.learns]
-        exams = exams_of(contest, tuned)
-        own = [self.score(contest, c, exams[c.name]) for c in tuned[distributed.number() :: distributed.count()]]
+        exams, keys = exams_of(contest, tuned), name_keys(train.source)
+        own = [self.score(contest, c, exams[c.name], keys) for c in tuned[distributed.number() :: distributed.count()]]
         distributed.meet()
         scores = {score.contender: score for score in distributed.joined(own)}
         judged, plan = len(test.labels), self.plan(lesson_of(contest, tuned[0], self.seed).rows)
@@ -53,10 +56,9 @@ class Finetune(Tuning):
             note=rate_words(self),
         )
 
-    def score(self, contest: Contest, contender: Contender, exam: Exam) -> FinetuneScore:
+    def score(self, contest: Contest, contender: Contender, exam: Exam, keys: NDArray[np.uint64]) -> FinetuneScore:
         """A tuned copy, judged after each epoch, or so seldom that judging takes no more images than learning."""
-        lesson = lesson_of(contest, contender, self.seed)
-        keys, rates = name_keys(lesson.train.source), self.rates(contender.trained)
+        lesson, rates = lesson_of(contest, contender, self.seed), self.rates(contender.trained)
         lr = choose_rate(contender.module, lesson, rates, self, contest.placement, keys)
         every = -(-len(exam.labels) // len(lesson.rows))
         looks = tune(contender.module, lesson, exam, lr, self, contest.placement, every)
