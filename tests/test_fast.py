@@ -142,9 +142,12 @@ def test_a_run_that_goes_on_uses_the_forms_it_used_and_saves_the_same_names(monk
     shutil.copytree(run, tmp_path / "plain")
 
     tried = []
-    monkeypatch.setattr(
-        fast, "attempt", lambda form, *_, insist: tried.append((form.name, insist)) or fast.Tried(0, "")
-    )
+
+    def attempted(form, device, insist):
+        tried.append((form.name, insist))
+        return fast.Tried(False, "")
+
+    monkeypatch.setattr(fast, "attempt", attempted)
     monkeypatch.setattr(fast, "_encoders", lambda t, asked: form(list)[0] if asked != "off" else None)
     pretrain(digits_file, run, recipe, machine=machine, until=2)
     assert tried == [], "a form of another name was not used"

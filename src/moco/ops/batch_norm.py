@@ -137,7 +137,8 @@ class _Batched(torch.autograd.Function):
         out = (parts - mean) * (rstd * _across(weight, parts)) + _across(bias, parts)
         mean, rstd = mean.reshape(len(mean), -1), rstd.reshape(len(rstd), -1)
         ctx.mark_non_differentiable(mean, rstd)
-        return out.flatten(0, 1).to(x.dtype), mean, rstd
+        own = torch.empty_like(x).copy_(out.flatten(0, 1))  # no view: what follows may work in place
+        return own, mean, rstd
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _mean: Tensor, _rstd: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
