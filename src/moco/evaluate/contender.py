@@ -81,7 +81,7 @@ def contenders(
 
 def _untrained(opened: Opened, seed: int, about: str) -> Contender:
     def again(number: int) -> nn.Module:
-        return opened.untrained(seed + number)
+        return opened.untrained(seed + number).eval()
 
     return Contender("untrained", about, opened.preprocess, again(0), trained=False, again=again)
 
