@@ -161,7 +161,7 @@ def test_mistakes_are_one_line_each_with_what_to_do(there, capsys):
     run, digits = there / "run", there / "digits.npz"
     np.savez("one.npz", images=np.zeros((4, 9, 9), dtype=np.uint8), labels=np.zeros(4))
     for arguments, says in (
-        ((run, "kmeans", "--data", digits), "there is no protocol 'kmeans'; take knn, few-labels, linear"),
+        ((run, "kmeans", "--data", digits), "there is no protocol 'kmeans'; take knn, few-labels"),
         ((run,), "give --data LABELLED, or --train LABELLED and --test LABELLED"),
         ((run, "--train", digits), "--test is missing"),
         ((run, "--data", digits, "--test", digits), "both --data and"),

@@ -125,7 +125,7 @@ def test_few_labels_are_tuned_on_the_draws_of_the_probe_with_random_always_besid
             for cell in cells:
                 low, high = cell.interval
                 assert low <= cell.value <= high
-    assert any("trainings are done" in note for note in told.notes)
+    assert any("one draw of the labels is done" in note for note in told.notes)
 
 
 def test_numbers_that_the_smallest_class_does_not_have_are_left_out_and_shares_never_are(asked):

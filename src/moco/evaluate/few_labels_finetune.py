@@ -53,6 +53,7 @@ class FewLabelsFinetune(Tuning):
         exams = exams_of(contest, tuned)
         trainings = [(c, amount, one) for one in range(self.draws) for amount in amounts for c in tuned]
         own = trainings[distributed.number() :: distributed.count()]
+        contest.note(f"{len(trainings)} trainings on few labels")
         told = _tell_the_time(contest.note, len(own), len(own) // self.draws)
         found = []
         for contender, amount, one in own:
@@ -98,7 +99,6 @@ class FewLabelsFinetune(Tuning):
 def _tell_the_time(note: Callable[[str], None], trainings: int, first: int) -> Callable[[], None]:
     """To be called after each training: says once, after the `first` so many, how long the others will take."""
     start, done = time.monotonic(), 0
-    note(f"{trainings} trainings on few labels")
 
     def told() -> None:
         nonlocal done
@@ -106,6 +106,6 @@ def _tell_the_time(note: Callable[[str], None], trainings: int, first: int) -> C
         if done == first < trainings:
             minutes = (time.monotonic() - start) / first * (trainings - first) / 60
             left = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
-            note(f"{done} of {trainings} trainings are done; {left} left")
+            note(f"one draw of the labels is done; {left} left")
 
     return told
