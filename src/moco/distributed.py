@@ -212,7 +212,7 @@ def collect(own: Tensor) -> Tensor:
     place = 0
     for process, n in enumerate(rows):
         part = out[place : place + n]
-        if process == number():
+        if process == number() and n:
             part.copy_(own)
         at_once = max(1, _BUCKET // max(1, math.prod(widths)))
         for piece in part.split(at_once):  # type: ignore[no-untyped-call]
