@@ -157,7 +157,7 @@ class Terminal:
     def results(self, result: Result) -> None:
         """A table; below each score its interval, below the table what else must be known."""
         table = Table(title=Text(result.title), title_justify="left")
-        table.add_column("features of")
+        table.add_column("features of", overflow="fold")
         for column in result.columns:
             table.add_column(Text(column), justify="right")
         for name, cells in result.rows.items():
