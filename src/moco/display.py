@@ -186,7 +186,7 @@ class Terminal:
 
 def _cell(cell: Cell, kind: Format) -> Text:
     def shown(value: float) -> str:
-        return f"{value:.1%}" if kind == "share" else f"{value:.3g}"
+        return f"{value:.1%}" if kind == "share" else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
     text = Text(shown(cell.value))
     if cell.spread is not None:
