@@ -157,7 +157,7 @@ class Terminal:
     def results(self, result: Result) -> None:
         """A table; below each score its interval, below the table what else must be known."""
         table = Table(title=Text(result.title), title_justify="left")
-        table.add_column("features of")
+        table.add_column("features of", overflow="fold")
         for column in result.columns:
             table.add_column(Text(column), justify="right")
         for name, cells in result.rows.items():
@@ -186,7 +186,7 @@ class Terminal:
 
 def _cell(cell: Cell, kind: Format) -> Text:
     def shown(value: float) -> str:
-        return f"{value:.1%}" if kind == "share" else f"{value:.3g}"
+        return f"{value:.1%}" if kind == "share" else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
     text = Text(shown(cell.value))
     if cell.spread is not None:

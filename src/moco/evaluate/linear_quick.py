@@ -18,7 +18,7 @@ from moco.data.loader import Plan
 from moco.evaluate.contest import Contest, Features
 from moco.evaluate.interval import wilson_words
 from moco.evaluate.linear import sweep_words
-from moco.evaluate.probe import HELD_BACK, Judged, LinearScore, Probe, cells, classify, columns, swept
+from moco.evaluate.probe import HELD_BACK, RATE, Judged, LinearScore, Probe, cells, classify, columns, swept
 from moco.evaluate.result import Cell, Result
 
 NOT_THE_PAPERS = "one centre crop, cached features: not the papers' protocol"
@@ -49,7 +49,7 @@ class LinearQuick(Probe):
             data=contest.data,
             title=f"quick linear classifier ({NOT_THE_PAPERS}), {self.epochs} epochs of {known:,} images, judged on "
             f"{judged:,} after the last epoch",
-            columns=[f"{name} (quick)" for name in names],
+            columns=[name if name == RATE else f"{name} (quick)" for name in names],
             formats=formats,
             rows=rows,
             settings=dataclasses.asdict(self) | {"best_epoch": best},

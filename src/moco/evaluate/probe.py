@@ -24,6 +24,8 @@ SWEEP = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Learning rates that a sweep tries: the papers' 30, down to a three-hundredth and up to ten times of it."""
 HELD_BACK = 0.1
 """Share of the training images that a sweep chooses its rate on."""
+RATE = "rate chosen"
+"""The column of a sweep that is no score."""
 TOP = 5
 """The class is among so many likeliest: shown where there are more classes."""
 
@@ -80,7 +82,7 @@ def columns(settings: Probe, classes: int) -> tuple[list[str], list[Format]]:
     rates = ["its own rate"] if settings.sweep else [f"rate {lr:g}" for lr in settings.lrs]
     names = [name for rate in rates for name in ([rate, f"{rate}, top {TOP}"] if classes > TOP else [rate])]
     formats: list[Format] = ["share"] * len(names)
-    return ([*names, "the rate"], [*formats, "number"]) if settings.sweep else (names, formats)
+    return ([*names, RATE], [*formats, "number"]) if settings.sweep else (names, formats)
 
 
 def cells(settings: Probe, scores: Sequence[LinearScore], classes: int, judged: int) -> list[Cell]:
