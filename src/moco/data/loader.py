@@ -95,11 +95,11 @@ class Plan:
 
     def index(self, step: int) -> NDArray[np.int64]:
         """The images of a step that are this process's, by position in the source."""
-        return self._at(step, np.arange(self.batch)[self.own])
+        return self.at(step, np.arange(self.batch)[self.own])
 
     def everyone(self, step: int) -> NDArray[np.int64]:
         """The images of a step, of all processes, in their order."""
-        return self._at(step, np.arange(self.batch))
+        return self.at(step, np.arange(self.batch))
 
     @property
     def own(self) -> slice:
@@ -107,7 +107,8 @@ class Plan:
         share = self.batch // self.processes
         return slice(self.process * share, (self.process + 1) * share)
 
-    def _at(self, step: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    def at(self, step: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The images at these places of the whole batch of a step."""
         positions = step % self.steps_per_epoch * self.batch + places
         if self.sharded is not None:
             return self.sharded.order(self.seed, self.epoch(step), positions, self.batch)

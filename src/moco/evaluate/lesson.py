@@ -59,10 +59,10 @@ class RowsPlan(Plan):
 
     rows: NDArray[np.int64] | None = None
 
-    def index(self, step: int) -> NDArray[np.int64]:
-        """The images of a step."""
+    def at(self, step: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The images at these places of the batch of a step."""
         assert self.rows is not None
-        return self.rows[super().index(step)]
+        return self.rows[super().at(step, places)]
 
 
 def lesson_of(contest: Contest, contender: Contender, seed: int) -> Lesson:
