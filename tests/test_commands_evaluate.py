@@ -14,11 +14,11 @@ from moco.cli import main
 from moco.cli.evaluate import Evaluate
 from moco.commands.evaluate import PROTOCOLS, evaluate, named_protocol
 from moco.encoder import build_encoder
-from moco.evaluate.few_labels import FewLabels
-from moco.evaluate.knn import KNN
-from moco.evaluate.linear import Linear
-from moco.evaluate.linear_quick import NOT_THE_PAPERS, LinearQuick
 from moco.machine import Machine
+from moco.protocols.few_labels import FewLabels
+from moco.protocols.knn import KNN
+from moco.protocols.linear import Linear
+from moco.protocols.linear_quick import NOT_THE_PAPERS, LinearQuick
 from moco.recipe import override, v2
 from moco.run.directory import DataRecord, start_run
 from moco.run.encoder_file import save_encoder
@@ -90,7 +90,7 @@ def test_all_protocols_judge_a_run_beside_its_baselines_and_keep_files(there):
 
 
 def test_the_rate_of_a_sweep_is_chosen_on_training_images_and_shown(there, monkeypatch):
-    monkeypatch.setattr("moco.evaluate.probe.SWEEP", (1e-9, 1.0))
+    monkeypatch.setattr("moco.protocols.probe.SWEEP", (1e-9, 1.0))
     for name in ("linear", "linear-quick"):
         protocol = named_protocol(name, {"linear_sweep": True, "linear_epochs": 40})
         (result,) = evaluate(there / "run", there / "digits.npz", [protocol], against=[], machine=CPU, out="found")

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from moco import display
 from moco.display import Outlet, Terminal
-from moco.evaluate.result import Cell, Result
+from moco.protocols.result import Cell, Result
 from moco.recipe.auto import Choice
 
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from moco.evaluate.result import Cell, Format, Result
+from moco.protocols.result import Cell, Format, Result
 from moco.recipe.auto import Choice
 
 _COLOURS = {"normal": "green", "look": "yellow", "bad": "red"}

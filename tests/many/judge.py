@@ -11,15 +11,15 @@ from moco.commands.evaluate import evaluate
 from moco.commands.watch import KNNWatch, open_watched
 from moco.device import place_all
 from moco.display import Terminal
-from moco.evaluate.few_labels import FewLabels
-from moco.evaluate.few_labels_finetune import FewLabelsFinetune
-from moco.evaluate.finetune import Finetune
-from moco.evaluate.knn import KNN
-from moco.evaluate.labelfree import LabelFree
-from moco.evaluate.linear import Linear
-from moco.evaluate.linear_quick import LinearQuick
 from moco.machine import Machine
 from moco.preprocess import Preprocess
+from moco.protocols.few_labels import FewLabels
+from moco.protocols.few_labels_finetune import FewLabelsFinetune
+from moco.protocols.finetune import Finetune
+from moco.protocols.knn import KNN
+from moco.protocols.labelfree import LabelFree
+from moco.protocols.linear import Linear
+from moco.protocols.linear_quick import LinearQuick
 from moco.run.encoder_file import read_encoder
 
 MACHINE = Machine(device="cpu", precision="fp32", threads=1, workers=0, timeout_seconds=60)

@@ -15,17 +15,17 @@ from moco.commands.tell import Silent, Teller
 from moco.data.open import open_source
 from moco.device import place_all
 from moco.errors import MocoError
-from moco.evaluate.contender import BASELINES, contenders
-from moco.evaluate.contest import Contest, Judge
-from moco.evaluate.few_labels import FewLabels
-from moco.evaluate.few_labels_finetune import FewLabelsFinetune
-from moco.evaluate.finetune import Finetune
-from moco.evaluate.knn import KNN
-from moco.evaluate.labelfree import LabelFree
-from moco.evaluate.linear import Linear
-from moco.evaluate.linear_quick import LinearQuick
-from moco.evaluate.result import Result, slug
 from moco.machine import Machine
+from moco.protocols.contender import BASELINES, contenders
+from moco.protocols.contest import Contest, Judge
+from moco.protocols.few_labels import FewLabels
+from moco.protocols.few_labels_finetune import FewLabelsFinetune
+from moco.protocols.finetune import Finetune
+from moco.protocols.knn import KNN
+from moco.protocols.labelfree import LabelFree
+from moco.protocols.linear import Linear
+from moco.protocols.linear_quick import LinearQuick
+from moco.protocols.result import Result, slug
 from moco.run.load import Opened, open_encoder
 
 PROTOCOLS: dict[str, type[Judge]] = {

@@ -9,11 +9,11 @@ from moco.data.open import open_source
 from moco.data.source import Source, fingerprint
 from moco.device import place
 from moco.errors import MocoError
-from moco.evaluate.result import read_results
 from moco.machine import Machine
+from moco.pages.page import Pictures, page
+from moco.pages.pictures import neighbours, view_rows
 from moco.preprocess import Preprocess
-from moco.report.page import Pictures, page
-from moco.report.pictures import neighbours, view_rows
+from moco.protocols.result import read_results
 from moco.run.atomic import write_text
 from moco.run.directory import RunDirectory, find_run
 from moco.run.encoder_file import read_encoder

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from moco.evaluate.result import Result
 from moco.loop import Show
+from moco.protocols.result import Result
 from moco.recipe.auto import Choice
 
 

@@ -9,8 +9,8 @@ from moco.device import Placement
 from moco.embed import Prepared, embed
 from moco.encoder import Encoder
 from moco.errors import MocoError
-from moco.evaluate.knn import knn_accuracy
 from moco.preprocess import Preprocess
+from moco.protocols.knn import knn_accuracy
 from moco.recipe import Recipe
 
 

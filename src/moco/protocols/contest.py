@@ -17,9 +17,9 @@ from moco.data.survey import survey
 from moco.device import Placement
 from moco.embed import Prepared, embed
 from moco.errors import MocoError
-from moco.evaluate.contender import Contender
-from moco.evaluate.result import Result
 from moco.machine import Machine
+from moco.protocols.contender import Contender
+from moco.protocols.result import Result
 from moco.views import Views
 
 Kind = Literal["backbone", "head"]

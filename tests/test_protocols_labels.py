@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moco.errors import MocoError
-from moco.evaluate.labels import PerClass, Share, draw_labels, name_keys, read_amount, spare
+from moco.protocols.labels import PerClass, Share, draw_labels, name_keys, read_amount, spare
 
 LABELS = np.array([0] * 50 + [1] * 5 + [2] * 200)
 

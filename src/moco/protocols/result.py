@@ -14,7 +14,7 @@ import torch
 import torchvision
 
 from moco.errors import MocoError
-from moco.evaluate.interval import Interval
+from moco.protocols.interval import Interval
 from moco.run.atomic import trouble_is_told, write_text
 from moco.version import VERSION
 

@@ -7,11 +7,11 @@ import torch
 from moco.commands.evaluate import evaluate, named_protocol
 from moco.encoder import build_encoder
 from moco.errors import MocoError
-from moco.evaluate.few_labels import FewLabels
-from moco.evaluate.few_labels_finetune import FewLabelsFinetune
-from moco.evaluate.finetune import Finetune
-from moco.evaluate.lesson import lesson_of
 from moco.machine import Machine
+from moco.protocols.few_labels import FewLabels
+from moco.protocols.few_labels_finetune import FewLabelsFinetune
+from moco.protocols.finetune import Finetune
+from moco.protocols.lesson import lesson_of
 from moco.recipe import override, v2
 from moco.run.encoder_file import save_encoder
 
@@ -75,8 +75,8 @@ def test_judging_takes_no_more_images_than_learning(asked, monkeypatch):
         seen.append(every)
         return [np.zeros(len(exam.labels), dtype=np.int64)]
 
-    monkeypatch.setattr("moco.evaluate.finetune.tune", tune)
-    monkeypatch.setattr("moco.evaluate.finetune.lesson_of", lambda *a: (whole := lesson_of(*a)).at(whole.rows[:30]))
+    monkeypatch.setattr("moco.protocols.finetune.tune", tune)
+    monkeypatch.setattr("moco.protocols.finetune.lesson_of", lambda *a: (whole := lesson_of(*a)).at(whole.rows[:30]))
     evaluate(protocols=[Finetune(**SHORT)], **asked)
     assert seen == [4, 4], "100 judged, 30 learnt"
 
@@ -90,7 +90,7 @@ def test_a_rate_is_chosen_for_each_encoder_and_never_on_the_judged_images(asked,
         return [np.full(len(exam.labels), 0 if lr == 0.5 else 7)]
 
     for place in ("finetune", "tuning"):
-        monkeypatch.setattr(f"moco.evaluate.{place}.tune", tune)
+        monkeypatch.setattr(f"moco.protocols.{place}.tune", tune)
     (result,) = evaluate(protocols=[Finetune(lrs=(0.1, 0.5, 1.0), **SHORT)], **asked)
     assert [lr for _, lr in learnt] == [0.1, 0.5, 1.0, 0.5] * 2
     assert [n for n, _ in learnt] == [160, 160, 160, 200] * 2
@@ -101,14 +101,14 @@ def test_a_rate_is_chosen_for_each_encoder_and_never_on_the_judged_images(asked,
 def test_few_labels_are_tuned_on_the_draws_of_the_probe_with_random_always_beside(asked, monkeypatch):
     drawn = {}
     for place in ("few_labels", "few_labels_finetune"):
-        from moco.evaluate.labels import draw_labels as real
+        from moco.protocols.labels import draw_labels as real
 
         def draw(labels, keys, amount, seed, number, place=place):
             rows = real(labels, keys, amount, seed, number)
             drawn.setdefault(place, set()).add((str(amount), number, tuple(rows)))
             return rows
 
-        monkeypatch.setattr(f"moco.evaluate.{place}.draw_labels", draw)
+        monkeypatch.setattr(f"moco.protocols.{place}.draw_labels", draw)
     amounts = ("1", "10%")
     protocols = [FewLabels(amounts=amounts, draws=2), FewLabelsFinetune(amounts=amounts, draws=2, **SHORT)]
     told = Told()
@@ -149,7 +149,7 @@ def test_each_draw_starts_from_another_random_initialisation_and_from_the_same_e
         started.setdefault(lr, []).append(next(module.parameters()).detach().clone())
         return [np.zeros(len(exam.labels), dtype=np.int64)]
 
-    monkeypatch.setattr("moco.evaluate.few_labels_finetune.tune", tune)
+    monkeypatch.setattr("moco.protocols.few_labels_finetune.tune", tune)
     evaluate(protocols=[FewLabelsFinetune(amounts=("1", "2"), draws=2)], **asked)
     first, same, other, _ = started[0.1]
     assert torch.equal(first, same), "both amounts of a draw"

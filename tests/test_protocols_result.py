@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moco.errors import MocoError
-from moco.evaluate.result import Cell, Result, read_results, slug
+from moco.protocols.result import Cell, Result, read_results, slug
 
 RESULT = Result(
     protocol="knn",

@@ -9,12 +9,12 @@ from torch.nn import functional as F
 from moco.data.array import Array
 from moco.device import Placement
 from moco.errors import MocoError
-from moco.evaluate.contender import Contender
-from moco.evaluate.contest import Contest
-from moco.evaluate.labelfree import COLUMNS, LabelFree
 from moco.machine import Machine
 from moco.ops.scores import alignment, effective_rank, lidar, spread, uniformity
 from moco.preprocess import Preprocess
+from moco.protocols.contender import Contender
+from moco.protocols.contest import Contest
+from moco.protocols.labelfree import COLUMNS, LabelFree
 from moco.recipe import Normalize, v2
 
 CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moco.evaluate.result import Cell, Format, Result
-from moco.report.words import duration
+from moco.pages.words import duration
+from moco.protocols.result import Cell, Format, Result
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from moco.evaluate.interval import CONFIDENCE, normal_half, t_half
-from moco.evaluate.labels import Amount
+from moco.protocols.interval import CONFIDENCE, normal_half, t_half
+from moco.protocols.labels import Amount
 
 Hits = NDArray[np.bool_]
 """Which images were judged rightly: draws x N."""

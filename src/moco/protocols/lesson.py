@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from moco.data.labelled import Labelled, some
 from moco.data.loader import Loader, Plan
 from moco.embed import Prepared
-from moco.evaluate.contender import Contender
-from moco.evaluate.contest import Contest
-from moco.evaluate.linear import crop_views
 from moco.preprocess import Preprocess
+from moco.protocols.contender import Contender
+from moco.protocols.contest import Contest
+from moco.protocols.linear import crop_views
 from moco.views import Views
 
 

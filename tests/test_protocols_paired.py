@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from moco.evaluate.labels import PerClass, Share
-from moco.evaluate.paired import difference, verdict
+from moco.protocols.labels import PerClass, Share
+from moco.protocols.paired import difference, verdict
 
 
 def hits(draws, images, shares, seed=0):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from moco.errors import MocoError
-from moco.evaluate.knn import KNN, Bank, knn_accuracy, knn_classes
+from moco.protocols.knn import KNN, Bank, knn_accuracy, knn_classes
 
 BLOCKS = [{}, {"rows_at_once": 3, "bank_at_once": 4}]
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco import distributed
-from moco.evaluate.contender import Contender
-from moco.evaluate.contest import Contest
-from moco.evaluate.interval import wilson, wilson_words
-from moco.evaluate.labels import name_keys
-from moco.evaluate.lesson import Exam, exams_of, lesson_of
-from moco.evaluate.probe import TOP
-from moco.evaluate.result import Cell, Format, Result
-from moco.evaluate.tuning import Tuning, choose_rate, rate_words, tune
+from moco.protocols.contender import Contender
+from moco.protocols.contest import Contest
+from moco.protocols.interval import wilson, wilson_words
+from moco.protocols.labels import name_keys
+from moco.protocols.lesson import Exam, exams_of, lesson_of
+from moco.protocols.probe import TOP
+from moco.protocols.result import Cell, Format, Result
+from moco.protocols.tuning import Tuning, choose_rate, rate_words, tune
 
 
 @dataclass(frozen=True, kw_only=True)

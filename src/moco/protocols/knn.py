@@ -14,10 +14,10 @@ from torch import Tensor
 
 from moco import distributed
 from moco.errors import MocoError
-from moco.evaluate.contest import Contest, Kind
-from moco.evaluate.interval import wilson, wilson_words
-from moco.evaluate.result import Cell, Result
 from moco.ops.nearest import BANK, ROWS, nearest
+from moco.protocols.contest import Contest, Kind
+from moco.protocols.interval import wilson, wilson_words
+from moco.protocols.result import Cell, Result
 
 Vote = Literal["weighted", "majority"]
 

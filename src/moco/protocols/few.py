@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from moco.data.labelled import Labelled
 from moco.errors import MocoError
-from moco.evaluate.contest import Contest
-from moco.evaluate.interval import t_interval, t_words
-from moco.evaluate.labels import Amount, PerClass, read_amount
-from moco.evaluate.paired import Hits, brackets, verdict
-from moco.evaluate.result import Cell, Result
+from moco.protocols.contest import Contest
+from moco.protocols.interval import t_interval, t_words
+from moco.protocols.labels import Amount, PerClass, read_amount
+from moco.protocols.paired import Hits, brackets, verdict
+from moco.protocols.result import Cell, Result
 
 AMOUNTS = ("1", "5", "10", "20")
 """Images per class where nothing is said."""

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from moco.evaluate.contest import Features
-from moco.evaluate.few_labels import _in_their_span, probe_hits
-from moco.evaluate.labels import PerClass, draw_labels
+from moco.protocols.contest import Features
+from moco.protocols.few_labels import _in_their_span, probe_hits
+from moco.protocols.labels import PerClass, draw_labels
 
 
 def clouds(n, dim, apart, seed=0):

@@ -18,11 +18,11 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from moco import distributed
-from moco.evaluate.contest import Contest, Features
-from moco.evaluate.few import AMOUNTS, fitting, refuse_impossible, table
-from moco.evaluate.labels import Amount, draw_labels, name_keys
-from moco.evaluate.paired import Hits
-from moco.evaluate.result import Result
+from moco.protocols.contest import Contest, Features
+from moco.protocols.few import AMOUNTS, fitting, refuse_impossible, table
+from moco.protocols.labels import Amount, draw_labels, name_keys
+from moco.protocols.paired import Hits
+from moco.protocols.result import Result
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Inverse strengths of the penalty; each probe picks its own by cross-validation on its few labels."""

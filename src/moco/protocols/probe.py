@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from moco.device import seeded
 from moco.errors import MocoError
-from moco.evaluate.interval import wilson
-from moco.evaluate.result import Cell, Format
+from moco.protocols.interval import wilson
+from moco.protocols.result import Cell, Format
 
 SWEEP = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Learning rates that a sweep tries: the papers' 30, down to a three-hundredth and up to ten times of it."""

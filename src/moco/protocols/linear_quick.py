@@ -15,11 +15,11 @@ from torch import Tensor
 from moco import distributed
 from moco.data.labelled import hold_back
 from moco.data.loader import Plan
-from moco.evaluate.contest import Contest, Features
-from moco.evaluate.interval import wilson_words
-from moco.evaluate.linear import sweep_words
-from moco.evaluate.probe import HELD_BACK, RATE, Judged, LinearScore, Probe, cells, classify, columns, swept
-from moco.evaluate.result import Cell, Result
+from moco.protocols.contest import Contest, Features
+from moco.protocols.interval import wilson_words
+from moco.protocols.linear import sweep_words
+from moco.protocols.probe import HELD_BACK, RATE, Judged, LinearScore, Probe, cells, classify, columns, swept
+from moco.protocols.result import Cell, Result
 
 NOT_THE_PAPERS = "one centre crop, cached features: not the papers' protocol"
 """Stands wherever a number of this protocol does."""

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco import distributed
-from moco.evaluate.contender import Contender
-from moco.evaluate.contest import Contest
-from moco.evaluate.few import AMOUNTS, fitting, refuse_impossible, table
-from moco.evaluate.labels import Amount, draw_labels, name_keys
-from moco.evaluate.lesson import Exam, exams_of, lesson_of
-from moco.evaluate.paired import Hits
-from moco.evaluate.result import Result
-from moco.evaluate.tuning import Tuning, choose_rate, rate_words, tune
+from moco.protocols.contender import Contender
+from moco.protocols.contest import Contest
+from moco.protocols.few import AMOUNTS, fitting, refuse_impossible, table
+from moco.protocols.labels import Amount, draw_labels, name_keys
+from moco.protocols.lesson import Exam, exams_of, lesson_of
+from moco.protocols.paired import Hits
+from moco.protocols.result import Result
+from moco.protocols.tuning import Tuning, choose_rate, rate_words, tune
 
 
 @dataclass(frozen=True, kw_only=True)

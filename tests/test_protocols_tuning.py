@@ -16,13 +16,13 @@ from moco.data.memory import load_memory
 from moco.device import place
 from moco.embed import Prepared
 from moco.errors import MocoError
-from moco.evaluate.labels import PerClass, draw_labels, name_keys
-from moco.evaluate.lesson import Exam, Lesson
-from moco.evaluate.linear import crop_views
-from moco.evaluate.probe import Heads
-from moco.evaluate.tuning import PRESETS, DivergedError, Tuning, choose_rate, tune
 from moco.machine import Machine
 from moco.preprocess import Preprocess
+from moco.protocols.labels import PerClass, draw_labels, name_keys
+from moco.protocols.lesson import Exam, Lesson
+from moco.protocols.linear import crop_views
+from moco.protocols.probe import Heads
+from moco.protocols.tuning import PRESETS, DivergedError, Tuning, choose_rate, tune
 from moco.recipe import Normalize
 
 PLACEMENT = place(Machine(device="cpu", precision="fp32", threads=1))
@@ -96,7 +96,7 @@ def test_a_training_is_the_plain_one_on_the_same_order_and_crops(parts, monkeypa
     net, fc, right = plain(lesson, exam, 0.4, 10, 100, (7, 9), weight_decay=0.01)
 
     kept = []
-    monkeypatch.setattr("moco.evaluate.tuning.build_optimizer", keep(kept))
+    monkeypatch.setattr("moco.protocols.tuning.build_optimizer", keep(kept))
     looks = tune(Small(), lesson, exam, 0.4, settings, PLACEMENT, every=1)
     (ours,) = kept
     theirs = [*net.state_dict().values(), *fc.state_dict().values()]
@@ -180,7 +180,7 @@ def test_a_rate_is_chosen_on_training_images_that_were_held_back(parts, monkeypa
         seen.append((set(part.rows), set(exam.images.source.positions)))
         return real(backbone, part, exam, *rest)
 
-    monkeypatch.setattr("moco.evaluate.tuning.tune", watched)
+    monkeypatch.setattr("moco.protocols.tuning.tune", watched)
     assert choose_rate(Small(), lesson, (1e-6, 0.8, 1e30), QUICK, PLACEMENT, keys) == 0.8
     assert len(seen) == 3
     for learnt, held in seen:

@@ -17,11 +17,11 @@ from moco import distributed
 from moco.data.loader import read_or_next
 from moco.data.source import sample
 from moco.errors import MocoError
-from moco.evaluate.contender import Contender
-from moco.evaluate.contest import Contest, Kind
-from moco.evaluate.interval import t_interval
-from moco.evaluate.result import Cell, Result
 from moco.ops.scores import alignment, effective_rank, lidar, spread, uniformity
+from moco.protocols.contender import Contender
+from moco.protocols.contest import Contest, Kind
+from moco.protocols.interval import t_interval
+from moco.protocols.result import Cell, Result
 from moco.recipe import Recipe, v2
 from moco.views import Views
 

@@ -6,7 +6,7 @@ import torch
 
 from moco.device import seeded
 from moco.encoder import build_encoder
-from moco.evaluate.contender import Pixels, contenders
+from moco.protocols.contender import Pixels, contenders
 from moco.recipe import override, v2
 from moco.run.encoder_file import save_encoder
 from moco.run.load import open_encoder

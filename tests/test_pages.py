@@ -21,13 +21,13 @@ from moco.data.source import fingerprint
 from moco.device import place
 from moco.encoder import build_encoder
 from moco.errors import MocoError
-from moco.evaluate.result import Cell, Result
 from moco.machine import Machine
+from moco.pages.curves import MOST_POINTS, curves, series
+from moco.pages.pictures import NEAREST, neighbours, view_rows
+from moco.pages.words import duration, settings, view_words
 from moco.preprocess import Preprocess
+from moco.protocols.result import Cell, Result
 from moco.recipe import Steps, View, cifar, memory_bank, override, to_json, v2
-from moco.report.curves import MOST_POINTS, curves, series
-from moco.report.pictures import NEAREST, neighbours, view_rows
-from moco.report.words import duration, settings, view_words
 from moco.run.directory import DataRecord, RunDirectory, start_run
 from moco.run.encoder_file import save_encoder
 

@@ -21,12 +21,12 @@ from moco.data.labelled import Labelled, hold_back, some
 from moco.data.loader import Batch, Loader, Plan
 from moco.device import Placement
 from moco.errors import MocoError
-from moco.evaluate.contender import Contender
-from moco.evaluate.contest import Contest, Features
-from moco.evaluate.interval import wilson_words
-from moco.evaluate.probe import HELD_BACK, Judged, LinearScore, Probe, cells, classify, columns, swept
-from moco.evaluate.result import Cell, Result
 from moco.preprocess import Preprocess
+from moco.protocols.contender import Contender
+from moco.protocols.contest import Contest, Features
+from moco.protocols.interval import wilson_words
+from moco.protocols.probe import HELD_BACK, Judged, LinearScore, Probe, cells, classify, columns, swept
+from moco.protocols.result import Cell, Result
 from moco.recipe import Blur, Jitter, Recipe, View, v2
 from moco.views import Views
 

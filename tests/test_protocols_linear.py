@@ -12,11 +12,11 @@ from moco.data.memory import load_memory
 from moco.data.open import open_source
 from moco.device import place
 from moco.errors import MocoError
-from moco.evaluate.linear import Linear, crop_views, linear
-from moco.evaluate.linear_quick import quick_linear
-from moco.evaluate.probe import Heads, Judged
 from moco.machine import Machine
 from moco.preprocess import Preprocess
+from moco.protocols.linear import Linear, crop_views, linear
+from moco.protocols.linear_quick import quick_linear
+from moco.protocols.probe import Heads, Judged
 from moco.recipe import Normalize
 
 

@@ -20,11 +20,11 @@ from torch.nn import functional as F
 from moco.device import Placement, seeded
 from moco.embed import embed
 from moco.errors import MocoError
-from moco.evaluate.labels import spare
-from moco.evaluate.lesson import Exam, Lesson, RowsPlan
-from moco.evaluate.linear import views_of
-from moco.evaluate.probe import Heads
 from moco.optim import build_optimizer, learning_rate, set_learning_rate_
+from moco.protocols.labels import spare
+from moco.protocols.lesson import Exam, Lesson, RowsPlan
+from moco.protocols.linear import views_of
+from moco.protocols.probe import Heads
 from moco.recipe import SGD, Recipe, Steps, v2
 
 LEAST_STEPS = 500

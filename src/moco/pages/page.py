@@ -12,12 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from moco.data.loader import Plan
 from moco.data.names import printable
-from moco.evaluate.result import Result
+from moco.pages.curves import curves, series
+from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
+from moco.pages.tables import table_of
+from moco.pages.words import duration, settings, view_words
+from moco.protocols.result import Result
 from moco.recipe import Recipe
-from moco.report.curves import curves, series
-from moco.report.pictures import EPOCHS, Neighbours, ViewRow
-from moco.report.tables import table_of
-from moco.report.words import duration, settings, view_words
 from moco.run.directory import RunDirectory
 from moco.run.log import Row, read_log
 

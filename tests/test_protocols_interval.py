@@ -2,7 +2,7 @@
 
 import pytest
 
-from moco.evaluate.interval import t_interval, wilson
+from moco.protocols.interval import t_interval, wilson
 
 NEWCOMBE = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}
 """Newcombe 1998, Statistics in Medicine 17:857, table I, method 3."""
