@@ -59,10 +59,9 @@ class RowsPlan(Plan):
 
     rows: NDArray[np.int64] | None = None
 
-    def index(self, step: int) -> NDArray[np.int64]:
-        """The images of a step."""
+    def _at(self, step: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
         assert self.rows is not None
-        return self.rows[super().index(step)]
+        return self.rows[super()._at(step, places)]
 
 
 def lesson_of(contest: Contest, contender: Contender, seed: int) -> Lesson:
