@@ -29,6 +29,11 @@ class Cell(NamedTuple):
     interval: Interval | None = None
 
 
+def number_words(value: float) -> str:
+    """A number that is no share, as tables show it: three digits, or all of a large one."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """One table: a row for each contender, a column for each setting."""
