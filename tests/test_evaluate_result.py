@@ -66,6 +66,8 @@ def test_no_folder_is_no_results(tmp_path):
 def test_names_become_file_names():
     assert slug("/data/my photos/x.zip") == "data-my-photos-x-zip"
     assert len(slug("a" * 200)) == 60
+    assert slug("照片" * 50) == "照片" * 10, "a file's name has at most 255 bytes"
+    assert slug("/data/\udcff.zip") == "data---zip"
 
 
 def test_numbers_have_three_digits_or_all_of_a_large_one():

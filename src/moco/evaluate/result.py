@@ -126,5 +126,6 @@ def _pair(interval: list[float] | None) -> Interval | None:
 
 
 def slug(text: str) -> str:
-    """A name as part of a file's name."""
-    return "".join(c if c.isalnum() else "-" for c in text).strip("-")[-60:]
+    """A name as part of a file's name: its end, at most 60 bytes of any alphabet."""
+    plain = "".join(c if c.isalnum() else "-" for c in text).strip("-")
+    return plain.encode()[-60:].decode(errors="ignore")
