@@ -112,6 +112,12 @@ def test_any_encoder_is_judged_also_a_file_and_a_librarys_and_beside_another(the
     assert path.name.endswith("-moco-pth.json")
 
 
+def test_a_folder_that_is_named_holds_the_results_of_several_encoders(there):
+    for encoder in (there / "run", there / "run" / "encoder.pt"):
+        evaluate(encoder, there / "split", [KNN(k=(1,))], against=[], machine=CPU, out="found")
+    assert len(list(there.__class__("found").glob("knn-*.json"))) == 2
+
+
 def test_the_head_is_judged_where_there_is_one(there):
     protocol = KNN(k=(3,), vote=("majority",), features=("backbone", "head"))
     (result,) = evaluate(there / "run", there / "digits.npz", [protocol], machine=CPU, out="found")

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from moco.device import seeded
 from moco.encoder import build_encoder
+from moco.errors import MocoError
 from moco.protocols.contender import Pixels, contenders
 from moco.recipe import override, v2
 from moco.run.encoder_file import save_encoder
@@ -63,3 +65,9 @@ def test_others_are_opened_and_none_comes_twice(tmp_path):
     found = contenders("x", first, ["pixels", "other", "x", "pixels", "other"], open_other)
     assert [c.name for c in found] == ["this encoder", "pixels", "other"]
     assert asked == ["other"]
+
+
+def test_another_encoder_cannot_have_the_name_of_a_row(tmp_path):
+    first = opened(tmp_path)
+    with pytest.raises(MocoError, match=r"--against untrained: .* give a path, such as \./untrained"):
+        contenders("x", first, ["random", "untrained"], lambda name: first)

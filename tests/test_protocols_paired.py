@@ -24,6 +24,12 @@ def test_the_interval_is_student_s_over_draws_and_the_normal_one_over_images():
     assert found.half == pytest.approx(np.sqrt(by_draw**2 + by_image**2))
 
 
+def test_a_single_judged_image_tells_nothing_apart():
+    found = difference(np.ones((5, 1), dtype=bool), np.array([[0], [0], [1], [0], [1]], dtype=bool))
+    assert found.half == np.inf
+    assert found.verdict == "within"
+
+
 def test_luck_that_both_have_in_common_does_not_hide_a_difference():
     """Draws from 30 to 70 %, and one encoder 5 points above the other on each."""
     shares = np.linspace(0.3, 0.7, 6)

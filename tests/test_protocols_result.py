@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moco.errors import MocoError
-from moco.protocols.result import Cell, Result, read_results, slug
+from moco.protocols.result import Cell, Result, number_words, read_results, slug
 
 RESULT = Result(
     protocol="knn",
@@ -66,3 +66,10 @@ def test_no_folder_is_no_results(tmp_path):
 def test_names_become_file_names():
     assert slug("/data/my photos/x.zip") == "data-my-photos-x-zip"
     assert len(slug("a" * 200)) == 60
+    assert slug("照片" * 50) == "照片" * 10, "a file's name has at most 255 bytes"
+    assert slug("/data/\udcff.zip") == "data---zip"
+
+
+def test_numbers_have_three_digits_or_all_of_a_large_one():
+    shown = [number_words(value) for value in (2048.0, 999.4, 12.345, 0.02512, -3.9)]
+    assert shown == ["2,048", "999", "12.3", "0.0251", "-3.9"]

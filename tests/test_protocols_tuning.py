@@ -145,6 +145,14 @@ def test_few_images_are_learnt_with_the_crops_and_classes_that_they_have_in_the_
     assert ((few < 1) == (other < 1)).mean() > 0.9, "the same but for crops rounded to 8 bits"
 
 
+def test_no_loader_gives_an_image_that_is_not_in_use(parts):
+    lesson, _ = parts
+    rows = np.arange(10, 200, 7)
+    plan = QUICK.plan(rows)
+    for loader in (lesson.loader, WorkerLoader(lesson.train.source, lesson.views, 0)):
+        assert {i for batch in loader.batches(plan, 0) for i in batch.index.tolist()} == set(rows)
+
+
 def test_few_images_get_as_many_epochs_as_make_enough_steps():
     def epochs(images, **settings):
         return Tuning(**settings).plan(np.arange(images)).epochs

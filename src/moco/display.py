@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from moco.protocols.result import Cell, Format, Result
+from moco.protocols.result import Cell, Format, Result, number_words
 from moco.recipe.auto import Choice
 
 _COLOURS = {"normal": "green", "look": "yellow", "bad": "red"}
@@ -186,7 +186,7 @@ class Terminal:
 
 def _cell(cell: Cell, kind: Format) -> Text:
     def shown(value: float) -> str:
-        return f"{value:.1%}" if kind == "share" else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+        return f"{value:.1%}" if kind == "share" else number_words(value)
 
     text = Text(shown(cell.value))
     if cell.spread is not None:

@@ -79,7 +79,7 @@ def evaluate(
             tell.note,
         )
         folder, name = _where(encoder, opened, out), slug(os.fspath(_the(data, test)))
-        if opened.run is None:
+        if opened.run is None or out is not None:  # a folder that is not one encoder's own
             name = f"{name}-{slug(os.fspath(encoder))}"
         results = []
         for judge in judges:

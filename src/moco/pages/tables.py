@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moco.pages.words import duration
-from moco.protocols.result import Cell, Format, Result
+from moco.protocols.result import Cell, Format, Result, number_words
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def table_of(result: Result) -> Table:
 
 def _score(cell: Cell, kind: Format, best: bool) -> Score:
     def shown(value: float) -> str:
-        return f"{100 * value:.1f}" if kind == "share" else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+        return f"{100 * value:.1f}" if kind == "share" else number_words(value)
 
     interval = "" if cell.interval is None else f"{shown(cell.interval[0])} to {shown(cell.interval[1])}"
     return Score(shown(cell.value), "" if cell.spread is None else shown(cell.spread), interval, best)

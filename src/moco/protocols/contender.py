@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from moco.errors import MocoError
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize, Recipe
 from moco.run.load import Opened
 
 BASELINES = ("random", "pixels")
 """What an encoder is put beside where nothing else is named."""
+
+ROWS = ("this encoder", "untrained")
+"""Names of rows that no other encoder may have: features are kept by the name of a row."""
 
 MOST_PIXELS = 32
 """Side of the images whose pixels are features; larger ones are averaged down to it (Torralba et al., 2008)."""
@@ -58,7 +62,8 @@ def contenders(
 ) -> list[Contender]:
     """The encoder first, then what it is put against: `random`, `pixels`, or what `open_other` takes; each once.
 
-    `random` is the same architecture before its first step: as the run had it, or else from a seed of its own.
+    `random` is the same architecture before its first step: as the run had it, or else from a seed of its own. Raises
+    MocoError where another encoder has the name of a row of its own.
     """
     first = _of("this encoder", opened)
     found = [first]
@@ -75,6 +80,8 @@ def contenders(
                     Contender("pixels", f"the image itself, {side} x {side} px", plain, Pixels(), trained=False)
                 )
             case _ if one != encoder:
+                if one in ROWS:
+                    raise MocoError(f"--against {one}: a row here is called that; give a path, such as ./{one}")
                 found.append(_of(one, open_other(one)))
     return found
 

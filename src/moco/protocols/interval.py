@@ -35,7 +35,9 @@ def t_half(values: Sequence[float]) -> float | None:
 
 
 def normal_half(values: Sequence[float]) -> float:
-    """Half the width of the normal interval of the mean of many independent values."""
+    """Half the width of the normal interval of the mean of many independent values; of one, it has no end."""
+    if len(values) < 2:
+        return math.inf
     return float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * _standard_error(values)
 
 

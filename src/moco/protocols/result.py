@@ -29,6 +29,11 @@ class Cell(NamedTuple):
     interval: Interval | None = None
 
 
+def number_words(value: float) -> str:
+    """A number that is no share, as tables show it: three digits, or all of a large one."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """One table: a row for each contender, a column for each setting."""
@@ -121,5 +126,6 @@ def _pair(interval: list[float] | None) -> Interval | None:
 
 
 def slug(text: str) -> str:
-    """A name as part of a file's name."""
-    return "".join(c if c.isalnum() else "-" for c in text).strip("-")[-60:]
+    """A name as part of a file's name: its end, at most 60 bytes of any alphabet."""
+    plain = "".join(c if c.isalnum() else "-" for c in text).strip("-")
+    return plain.encode()[-60:].decode(errors="ignore")
