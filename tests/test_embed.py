@@ -1,5 +1,8 @@
 """Images to features: in order, once, without those that cannot be read."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -82,3 +85,30 @@ def test_images_of_which_none_can_be_read_are_an_error(tmp_path):
 def test_sources_that_hand_out_pixels_get_no_workers(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((2500, 8, 8), dtype=np.uint8))
     assert Prepared(Array(tmp_path / "x.npy"), PREPROCESS.centre, workers=4).workers == 0
+
+
+class Signalled:
+    """2,000 images; whoever reads number 5 is sent the signals that a scheduler or Ctrl-C sends to all processes."""
+
+    description = "images"
+
+    def __init__(self, png):
+        self.png = png
+
+    def __len__(self):
+        return 2000
+
+    def name(self, i):
+        return str(i)
+
+    def raw(self, i):
+        if i == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+        return self.png
+
+
+def test_workers_leave_signals_to_the_main_process(folder, tmp_path):
+    images = Prepared(Signalled((tmp_path / "1.png").read_bytes()), PREPROCESS.centre, workers=1)
+    assert images.workers == 1
+    assert len(embed(FirstPixel(), images, PREPROCESS.normalise, CPU)) == 2000

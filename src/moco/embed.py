@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from moco import distributed
 from moco.data.decode import decode
+from moco.data.loader import leave_signals_to_the_main_process
 from moco.data.memory import Skipped
 from moco.data.source import Source, Unreadable
 from moco.device import Placement
@@ -54,7 +55,11 @@ class Prepared:
         index: list[int] = []
         skipped: Skipped = {}
         loader = DataLoader(
-            _Centred(self.source, self.centre, self._own), size, num_workers=self.workers, collate_fn=list
+            _Centred(self.source, self.centre, self._own),
+            size,
+            num_workers=self.workers,
+            collate_fn=list,
+            worker_init_fn=leave_signals_to_the_main_process,
         )
         for items in loader:
             good = [item for item in items if isinstance(item[1], Tensor)]

@@ -169,7 +169,7 @@ class WorkerLoader:
             _Steps(self.source, self.cutter, plan, start),
             batch_size=None,
             num_workers=self.workers,
-            worker_init_fn=_leave_signals_to_the_main_process,
+            worker_init_fn=leave_signals_to_the_main_process,
             prefetch_factor=2 if self.workers else None,
         )
         for batch in loader:
@@ -192,7 +192,7 @@ def killed_workers_are_told() -> Iterator[None]:
         ) from None
 
 
-def _leave_signals_to_the_main_process(worker: int) -> None:
+def leave_signals_to_the_main_process(worker: int) -> None:
     """Ctrl-C and a scheduler's SIGTERM reach all processes of a group; the main one alone decides when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
