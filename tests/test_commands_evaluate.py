@@ -13,7 +13,9 @@ from PIL import Image
 from moco.cli import main
 from moco.cli.evaluate import Evaluate
 from moco.commands.evaluate import PROTOCOLS, evaluate, named_protocol
+from moco.commands.tell import Silent
 from moco.encoder import build_encoder
+from moco.errors import MocoError
 from moco.machine import Machine
 from moco.protocols.few_labels import FewLabels
 from moco.protocols.knn import KNN
@@ -116,6 +118,20 @@ def test_a_folder_that_is_named_holds_the_results_of_several_encoders(there):
     for encoder in (there / "run", there / "run" / "encoder.pt"):
         evaluate(encoder, there / "split", [KNN(k=(1,))], against=[], machine=CPU, out="found")
     assert len(list(there.__class__("found").glob("knn-*.json"))) == 2
+
+
+def test_images_that_cannot_be_read_are_said_once_and_a_single_readable_class_is_an_error(there, tmp_path):
+    said = Silent()
+    said.note = (notes := []).append
+    for part, names in (("train", "aaab"), ("test", "ab")):
+        for i, name in enumerate(names):
+            path = tmp_path / "broken" / part / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"") if name == "b" and part == "train" else Image.new("RGB", (16, 16)).save(path)
+    judges = [KNN(k=(1,)), FewLabels(amounts=("50%",), draws=2)]
+    with pytest.raises(MocoError, match="only those of one class can be read"):
+        evaluate(there / "run", tmp_path / "broken", judges, machine=CPU, out="found", tell=said)
+    assert len([note for note in notes if "cannot be read and are left out (train/b/3.png" in note]) == 1
 
 
 def test_the_head_is_judged_where_there_is_one(there):

@@ -84,6 +84,14 @@ class Prepared:
         """Positions in the source of the images that were readable; known after a pass."""
         return np.array(self._index, dtype=np.int64)
 
+    @property
+    def left_out(self) -> str:
+        """What there is to say after a pass about images that cannot be read; nothing where all can."""
+        if not self.skipped:
+            return ""
+        first, why = next(iter(self.skipped.items()))
+        return f"{len(self.skipped)} images cannot be read and are left out ({self.source.name(first)}: {why})"
+
 
 def _in_memory(source: Source) -> bool:
     """Whether the source hands out pixels: then worker processes would only copy them."""

@@ -52,9 +52,8 @@ def _embedded(encoder: Name, data: Name, machine: Machine, tell: Teller) -> Feat
     features = embed(placement.put(module), images, preprocess.normalise, placement).numpy()
     if not np.isfinite(features).all():
         raise MocoError(f"{encoder} gives features that are not finite; is it trained?")
-    if images.skipped:
-        first, why = next(iter(images.skipped.items()))
-        tell.note(f"{len(images.skipped)} images cannot be read and are left out ({source.name(first)}: {why})")
+    if images.left_out:
+        tell.note(images.left_out)
     where = str(Path(data).resolve()) if Path(data).exists() else str(data)
     index = images.index
     names = [source.name(int(i)) for i in index]

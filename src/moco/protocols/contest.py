@@ -76,6 +76,7 @@ class Contest:
         self._prepared: dict[tuple[int, int], Prepared] = {}
         self._features: dict[tuple[str, int, Kind], NDArray[np.float32]] = {}
         self._readable: dict[int, Labelled] = {}
+        self._told: set[int] = set()
         self._memory: dict[int, tuple[Source, Memory | None]] = {}
 
     @property
@@ -108,6 +109,9 @@ class Contest:
             made = embed(self.placement.put(module), images, contender.preprocess.normalise, self.placement).numpy()
             if not np.isfinite(made).all():
                 raise MocoError(f"{contender.name} gives features that are not finite; is it trained?")
+            if images.left_out and id(side) not in self._told:
+                self.note(images.left_out)
+                self._told.add(id(side))
             self._features[key] = made
             while sum(kept.nbytes for kept in self._features.values()) > _MOST_BYTES and len(self._features) > 2:
                 del self._features[next(iter(self._features))]  # the oldest; made again where it is asked for

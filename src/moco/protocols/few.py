@@ -48,10 +48,13 @@ def refuse_impossible(amounts: Sequence[str], draws: int) -> None:
 def fitting(amounts: Sequence[str], known: Labelled, data: str) -> list[Amount]:
     """The amounts that there are labels for: numbers that the smallest class does not have are left out.
 
-    Raises MocoError where none is left.
+    Raises MocoError where none is left, or no two classes are.
     """
     read = [read_amount(text) for text in dict.fromkeys(amounts)]
-    fewest = int(np.bincount(known.labels, minlength=len(known.classes)).min())
+    images = np.bincount(known.labels, minlength=len(known.classes))
+    fewest = int(images.min())
+    if np.count_nonzero(images) < 2:
+        raise MocoError(f"{data}: of the images to learn from, only those of one class can be read; repair the others")
     found = [one for one in read if not isinstance(one, PerClass) or one.number <= fewest]
     if not found:
         raise MocoError(
