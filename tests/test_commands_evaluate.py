@@ -199,6 +199,7 @@ def test_mistakes_are_one_line_each_with_what_to_do(there, capsys):
         ((run, "--train", "nowhere", "--test", digits), "--train nowhere: there is no such file"),
         ((run, "few-labels", "--data", digits, "--few", "500"), "--few 500 needs as many images"),
         ((run, "linear", "--data", digits, "--linear-epochs", "0"), "--linear-epochs 0"),
+        ((run, "--data", digits, "--out", "one.npz"), "one.npz is a file; name a folder elsewhere"),
     ):
         assert says in fails(capsys, *arguments), arguments
     assert not list(there.__class__().glob("evaluations/*"))

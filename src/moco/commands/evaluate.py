@@ -26,6 +26,7 @@ from moco.protocols.labelfree import LabelFree
 from moco.protocols.linear import Linear
 from moco.protocols.linear_quick import LinearQuick
 from moco.protocols.result import Result, slug
+from moco.run.directory import refuse_unwritable
 from moco.run.load import Opened, open_encoder
 
 PROTOCOLS: dict[str, type[Judge]] = {
@@ -63,6 +64,8 @@ def evaluate(
     with distributed.processes(machine.device, machine.timeout_seconds):
         tell = tell if tell is not None and distributed.main_process() else Silent()
         opened = _opened(encoder)
+        folder, name = _where(encoder, opened, out), slug(os.fspath(_the(data, test)))
+        distributed.on_main(lambda: refuse_unwritable(folder))  # rather now than after what takes hours
         others = {one: _opened(one) for one in against if one not in BASELINES}
         labelled = any(judge.needs_labels for judge in judges)
         parts = distributed.on_each(lambda: open_parts(data, train, test, split, tell.note)) if labelled else None
@@ -78,7 +81,6 @@ def evaluate(
             place_all(machine),
             tell.note,
         )
-        folder, name = _where(encoder, opened, out), slug(os.fspath(_the(data, test)))
         if opened.run is None or out is not None:  # a folder that is not one encoder's own
             name = f"{name}-{slug(os.fspath(encoder))}"
         results = []

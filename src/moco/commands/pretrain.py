@@ -120,7 +120,9 @@ def _pretrain(
         memory, unreadable = load_memory(source, machine.decoders, tell.reading("reading images", len(source)))
         skipped.add(unreadable)
     loader: Loader = MemoryLoader(memory) if memory else WorkerLoader(source, training.views, machine.decoders)
-    distributed.on_main(lambda: _write_down(run, machine, placement, fast, why, memory is not None))
+    distributed.on_main(
+        lambda: _write_down(run, machine, placement, fast, why or saved.get("fast_reason", ""), memory is not None)
+    )
     if len(skipped):
         tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
     preprocess = Preprocess(recipe.image_size, recipe.normalize)

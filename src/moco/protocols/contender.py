@@ -94,4 +94,5 @@ def _untrained(opened: Opened, seed: int, about: str) -> Contender:
 
 
 def _of(name: str, opened: Opened) -> Contender:
-    return Contender(name, opened.about, opened.preprocess, opened.backbone, opened.whole, opened.recipe)
+    known = (opened.about, opened.preprocess, opened.backbone, opened.whole, opened.recipe)
+    return Contender(name, *known, trained=opened.trained)

@@ -154,6 +154,14 @@ def refuse_unusable(path: Path) -> None:
             raise MocoError(f"--out {path} is a file; name a folder")
         if path.exists() and not is_run(path) and any(p.name not in _EARLY for p in path.iterdir()):
             raise MocoError(f"--out {path} holds other files; name a new folder")
+    except OSError as error:
+        raise MocoError(f"--out {path}: {(error.strerror or str(error)).lower()}; name another folder") from None
+    refuse_unwritable(path)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise MocoError where no folder could be made or written to; writes nothing."""
+    try:
         parent = next(p for p in (path, *path.absolute().parents) if p.exists())
     except OSError as error:
         raise MocoError(f"--out {path}: {(error.strerror or str(error)).lower()}; name another folder") from None

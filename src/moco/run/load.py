@@ -42,6 +42,8 @@ class Opened:
     """The run it belongs to."""
     recipe: Recipe | None = None
     """What it was trained by, where the file says so."""
+    trained: bool = True
+    """Whether its weights came from anywhere; a library's model without a file has none."""
 
 
 def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, Preprocess]:
@@ -101,7 +103,7 @@ def _from_library(library: str, name: str, file: Path | None) -> Opened:
     full = name if library == "torchvision:" else f"timm:{name}"
     opened = _built(full, "imagenet", _timm_preprocess(name) if library == "timm:" else Preprocess(_SIZE, Normalize()))
     if file is None:
-        return replace(opened, about=f"{library}{name}, untrained")
+        return replace(opened, about=f"{library}{name}, untrained", trained=False)
     tensors, arch = read_foreign(file)
     landmark = next(iter(opened.backbone.state_dict()))
     prefix = find_prefix(tensors, landmark, file)
