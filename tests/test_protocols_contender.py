@@ -43,7 +43,9 @@ def test_random_of_a_librarys_model_is_another_draw_even_where_that_has_no_weigh
     one, random = contenders("torchvision:resnet18", first, ["random"], open_encoder)
     assert one.module.state_dict().keys() == random.module.state_dict().keys()
     assert not torch.equal(one.module.conv1.weight, random.module.conv1.weight)
-    assert not (one.trained or random.trained), "nothing to start from: it is tuned at the rate from scratch"
+    assert (one.trained, random.trained) == (False, False), (
+        "nothing to start from: it is tuned at the rate from scratch"
+    )
 
 
 def test_pixels_are_the_image_in_0_to_1_and_averaged_beyond_32_px(tmp_path):
