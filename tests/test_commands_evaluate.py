@@ -185,7 +185,7 @@ def test_mistakes_are_one_line_each_with_what_to_do(there, capsys):
     for arguments, says in (
         ((run, "kmeans", "--data", digits), "there is no protocol 'kmeans'; take knn, few-labels"),
         ((run,), "give --data LABELLED, or --train LABELLED and --test LABELLED"),
-        ((run, "--train", digits), "--test is missing"),
+        ((run, "--train", digits), "--test is missing: --train needs it"),
         ((run, "--data", digits, "--test", digits), "both --data and"),
         ((run, "--data", digits, "--split", "1.5"), "--split 1.5"),
         ((run, "--data", there / "split", "--split", "0.5"), "comes split"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moco.cli import main
 from moco.commands.pack import Packing, pack
 from moco.data.decode import decode
 from moco.data.labelled import by_labels
@@ -53,6 +54,13 @@ def test_small_images_keep_their_bytes_large_ones_shrink_and_classes_stay(photos
         else:
             assert decode(after.raw(j)).shape[:2] == (32, round(32 * width / height))
     assert by_labels(after).classes == ("cat", "dog")
+
+
+def test_the_last_line_counts_one_shard_in_the_singular(photos, tmp_path, capsys):
+    main(["pack", "--data", str(photos), "--out", str(tmp_path / "one")])
+    assert "11 images in 1 shard, " in "".join(capsys.readouterr())
+    main(["pack", "--data", str(photos), "--out", str(tmp_path / "three"), "--shard-images", "5"])
+    assert "11 images in 3 shards, " in "".join(capsys.readouterr())
 
 
 def test_a_packed_folder_is_read_in_any_order_like_a_folder(photos, tmp_path):

@@ -44,6 +44,7 @@ def run(arguments: list[str]) -> None:
         done = pack(asked.data, asked.out, packing, workers=workers, progress=reading)
     finally:
         tell.close()
-    tell.note(f"{done.images:,} images in {done.shards:,} shards, {done.bytes / 1e6:,.1f} MB: --data {asked.out}")
+    shards = "1 shard" if done.shards == 1 else f"{done.shards:,} shards"
+    tell.note(f"{done.images:,} images in {shards}, {done.bytes / 1e6:,.1f} MB: --data {asked.out}")
     if done.skipped:
         tell.note(f"{len(done.skipped)} files cannot be read and are left out; {asked.out / 'skipped.txt'} says why")

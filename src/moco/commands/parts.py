@@ -45,7 +45,8 @@ def refuse_unclear_data(data: Name | None, train: Name | None, test: Name | None
         both = "both --data and --train or --test" if data is not None else "no images"
         raise MocoError(f"{both} named: give --data LABELLED, or --train LABELLED and --test LABELLED")
     if data is None and (train is None or test is None):
-        raise MocoError(f"--{'train' if train is None else 'test'} is missing: they come together")
+        given, missing = ("--test", "--train") if train is None else ("--train", "--test")
+        raise MocoError(f"{missing} is missing: {given} needs it beside it; or give --data LABELLED, which is split")
     if split is not None and data is None:
         raise MocoError("--split is for --data; --train and --test are split already")
     if split is not None and not 0 < split < 1:
