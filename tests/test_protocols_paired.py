@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from moco.protocols.labels import PerClass, Share
-from moco.protocols.paired import difference, verdict
+from moco.protocols.paired import Difference, difference, verdict
 
 
 def hits(draws, images, shares, seed=0):
@@ -75,3 +75,7 @@ def test_the_sentence_says_for_each_amount_whether_pretraining_paid_beside_the_b
     text = verdict(amounts[:1], same, ["untrained"], "fine-tuned end to end")
     assert text.startswith("No difference beyond the spread (fine-tuned end to end): this encoder minus untrained")
     assert "paid" not in text
+
+
+def test_a_difference_is_said_to_be_100_points_at_the_most():
+    assert Difference(0.012, 1.039).points() == "+1.2 points (-100.0 to +100.0)"

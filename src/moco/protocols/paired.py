@@ -39,7 +39,7 @@ class Difference:
 
     def points(self, sign: str = "+") -> str:
         """In percent with the interval; `sign=""` leaves out the signs, where words beside it say which is above."""
-        mean, *ends = (100 * (self.mean + side * self.half) for side in (0, -1, 1))
+        mean, *ends = (100 * min(1.0, max(-1.0, self.mean + side * self.half)) for side in (0, -1, 1))
         if not sign:
             mean, *ends = abs(mean), *sorted(map(abs, ends))
         return f"{mean:{sign}.1f} points ({ends[0]:{sign}.1f} to {ends[1]:{sign}.1f})"
