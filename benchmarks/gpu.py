@@ -126,7 +126,7 @@ def smoke(data: Path, room: Path) -> dict[str, Section]:
     step = ("step.py", "--batch", 8, "--norm-group", 4, "--queue", 64, *here)
     peers = ("peers.py", "tiny", "--data", data / "train", "--workers", 1, *here)
     return {
-        "norms": lambda: gpu_parts.norms(device, 16, 8, 1),
+        "norms": lambda: gpu_parts.norms(device, 16, 8, 1, torch.float32),
         "loss": lambda: gpu_parts.loss(device, 16, 512, 1),
         "encoders": lambda: gpu_parts.encoders(place(machine), SMOKE, 1),
         "views": lambda: gpu_parts.views(device, 16, 32, 1),

@@ -20,9 +20,10 @@ from moco.recipe import cifar, override, v2
 from moco.views import Views
 
 
-def norms(device: torch.device, batch: int, group: int, turns: int) -> dict[str, object]:
+def norms(
+    device: torch.device, batch: int, group: int, turns: int, dtype: torch.dtype = torch.bfloat16
+) -> dict[str, object]:
     """Forward and backward of BatchNorm on the shapes of a ResNet-18 at 32 px: over all, over groups, at once."""
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     work: dict[str, Callable[[], object]] = {}
     for channels, side in ((64, 32), (128, 16), (256, 8), (512, 4)):
         x = torch.randn(batch, channels, side, side, device=device).to(dtype)

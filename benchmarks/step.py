@@ -10,6 +10,7 @@ product of the same precision on this machine: no step can be faster there.
 
     python benchmarks/step.py           # a table
     python benchmarks/step.py --json    # one line: ratio, matrix_share, images_per_second, ...
+    python benchmarks/step.py --profile # where the time of our step goes, on one thread
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from measure import matrix_rate, versions
+from measure import matrix_rate, show, versions
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
@@ -47,10 +49,16 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="pixels of a side; above 64 without the small stem")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--profile", action="store_true", help="shares of our step alone, on one thread")
     a = parser.parse_args()
 
-    placement = place(Machine(device=a.device))
+    placement = place(Machine(device=a.device, threads=1 if a.profile else None))
     ours, flops, fast = our_step(a.arch, a.size, a.batch, a.queue, a.norm_group, placement)
+    if a.profile:
+        result: dict[str, object] = {"benchmark": "step_profile", "step_gflop": round(flops / 1e9, 1), **shares(ours)}
+        result |= {"arch": a.arch, "size": a.size, "batch": a.batch, "placement": placement.reason, **versions()}
+        print(json.dumps(result)) if a.json else show(result)
+        return
     plain = plain_step(a.arch, a.size, a.batch, a.queue, placement.device)
     seconds: dict[str, list[float]] = {"ours": [], "plain": []}
     matrix: list[float] = []
@@ -80,11 +88,7 @@ def main() -> None:
         "batch": a.batch,
         "queue": a.queue,
     }
-    if a.json:
-        print(json.dumps(result))
-        return
-    for name, value in result.items():
-        print(f"{name:24} {value}")
+    print(json.dumps(result)) if a.json else show(result)
 
 
 def our_step(
@@ -151,6 +155,31 @@ def plain_step(arch: str, size: int, batch: int, queue_size: int, device: torch.
         return loss
 
     return step
+
+
+KINDS = {
+    "convolution": ("convolution",),
+    "batch_norm": ("batch_norm",),
+    "relu": ("threshold", "clamp_min", "relu"),
+    "loss_and_head": ("mm", "addmm", "logsumexp", "exp", "_Streamed"),
+    "additions_and_copies": ("add", "copy_", "mul", "sub"),
+}
+"""Share: words of the operators that it counts; an operator counts once, where it is found first."""
+
+
+def shares(step: Callable[[], object]) -> dict[str, object]:
+    """Seconds of a step, and what share of the time that operators take themselves goes to each kind."""
+    step()
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        step()
+    took = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    total = sum(took.values())
+    by_kind = dict.fromkeys([*KINDS, "other"], 0.0)
+    for name, time_taken in took.items():
+        kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "other")
+        by_kind[kind] += time_taken
+    parts = {f"{kind}_share": round(value / total, 3) for kind, value in by_kind.items()}
+    return {"seconds": round(total / 1e6, 3), "convolution_seconds": round(by_kind["convolution"] / 1e6, 3), **parts}
 
 
 def timed(work: Callable[[], object], device: torch.device, times: int) -> float:

@@ -95,7 +95,10 @@ def test_the_rate_of_a_sweep_is_chosen_on_training_images_and_shown(there, monke
     monkeypatch.setattr("moco.protocols.probe.SWEEP", (1e-9, 1.0))
     for name in ("linear", "linear-quick"):
         protocol = named_protocol(name, {"linear_sweep": True, "linear_epochs": 40})
-        (result,) = evaluate(there / "run", there / "digits.npz", [protocol], against=[], machine=CPU, out="found")
+        (result,) = evaluate(
+            there / "run", there / "digits.npz", [protocol], against=["pixels"], machine=CPU, out="found"
+        )
+        assert list(result.rows) == ["this encoder", "pixels"], "any features find a rate in a sweep"
         cells = result.rows["this encoder"]
         assert result.columns[-1] == "rate chosen"
         assert cells[-1].value == 1.0

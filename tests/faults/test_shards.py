@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from jobs import MACHINE, RECIPE, start, state, steps, told, wait_for, wait_for_
 from read_shards import contents
 from served_shards import EACH, PATTERN, SHARDS, Bucket, Site, outage, write_shards
 
+from moco.commands.pack import Packing, pack
 from moco.commands.pretrain import pretrain
 from moco.data.open import open_source
 from moco.machine import Machine
@@ -83,3 +85,36 @@ def test_a_run_over_http_outlives_an_outage_lists_a_shard_that_never_comes_and_g
     ours, theirs = steps(out), steps(tmp_path / "whole")
     assert [step for step, _ in ours] == [step for step, _ in theirs] == list(range(1, 13))
     assert np.allclose([loss for _, loss in ours], [loss for _, loss in theirs], atol=1e-2)
+
+
+CIFAR = Path(os.environ.get("MOCO_TEST_DATA", "/nonexistent")) / "cifar10_jpg.zip"
+
+
+@pytest.mark.skipif(not CIFAR.exists(), reason="MOCO_TEST_DATA names no folder with cifar10_jpg.zip")
+@pytest.mark.parametrize("store", ["http", "s3"])
+def test_shards_of_cifar_10_train_the_same_from_a_server_that_goes_away_as_from_disk(tmp_path, monkeypatch, store):
+    """2,000 real images packed into five shards; two processes, an outage while they train."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with zipfile.ZipFile(CIFAR) as archive:
+        for name in [n for n in sorted(archive.namelist()) if n.endswith(".jpg")][::30]:
+            archive.extract(name, tmp_path / "images")
+    pack(tmp_path / "images", tmp_path / "packed", Packing(shard_images=400), workers=1)
+    for index in (tmp_path / "packed").glob("*.idx"):
+        index.unlink()  # with it, shards on a disk are read in any order, like a folder
+    server = (Site if store == "http" else lambda folder: Bucket(folder, monkeypatch))(tmp_path / "packed")
+    flags = ["--steps", "60", "--machine.memory-gib", "0", "--machine.retry-seconds", "30"]
+    job = start(2, server.url, tmp_path / "run", *flags)
+    try:
+        wait_for(lambda: list((tmp_path / "cache").rglob("*.tar")), job)
+        with outage(server, 2.0):
+            wait_for_step(job, tmp_path / "run", 1)
+        assert job.wait(120) == 0, told(tmp_path / "run")
+    finally:
+        job.kill()
+        server.stop()
+    assert not (tmp_path / "run" / "skipped.txt").exists()
+    recipe, machine = override(v2(), {**RECIPE, "steps": 60}), Machine(**MACHINE, memory_gib=0)
+    pretrain(f"{tmp_path / 'packed'}/{PATTERN}", tmp_path / "disk", recipe, machine=machine)
+    ours, theirs = steps(tmp_path / "run"), steps(tmp_path / "disk")
+    assert [step for step, _ in ours] == [step for step, _ in theirs] == list(range(1, 61))
+    assert np.allclose([loss for _, loss in ours][:10], [loss for _, loss in theirs][:10], atol=1e-3)

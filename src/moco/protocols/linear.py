@@ -7,7 +7,7 @@ crops and flips with a rate of 30 and no weight decay.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -26,7 +26,7 @@ from moco.protocols.contender import Contender
 from moco.protocols.contest import Contest, Features
 from moco.protocols.interval import wilson_words
 from moco.protocols.probe import HELD_BACK, Judged, LinearScore, Probe, cells, classify, columns, swept
-from moco.protocols.result import Cell, Result
+from moco.protocols.result import Result
 from moco.recipe import Blur, Jitter, Recipe, View, v2
 from moco.views import Views
 
@@ -43,35 +43,19 @@ class Linear(Probe):
     name: ClassVar[str] = "linear"
 
     def judge(self, contest: Contest) -> Result:
-        """Accuracy after the last epoch, of every contender that has weights."""
-        train, classes = contest.readable(contest.train), len(contest.train.classes)
+        """Accuracy after the last epoch, of every contender that a rate suits."""
+        train = contest.readable(contest.train)
         rest, held = hold_back(train.labels, HELD_BACK, self.seed) if self.sweep else (None, None)
         fewer = train if rest is None else some(train, rest)
-        rows: dict[str, list[Cell]] = {}
-        best: dict[str, list[float]] = {}
-        judged = 0
-        for contender in (c for c in contest.contenders if c.learns):
+        found: dict[str, list[LinearScore]] = {}
+        for contender in suited(self, contest):
             truth, lrs = self._judged(contest, contest.features(contender, contest.test)), self.lrs
-            judged = len(truth.labels)
             if held is not None:
                 other = self._judged(contest, contest.features(contender, contest.train).at(held))
                 lrs = (swept(lambda lrs, c=contender, o=other: self._fit(contest, c, fewer, o, lrs)),)  # type: ignore[misc]
-            scores = self._fit(contest, contender, train, truth, lrs)
-            rows[contender.name] = cells(self, scores, classes, judged)
-            best[contender.name] = [score.best for score in scores]
-        names, formats = columns(self, classes)
-        return Result(
-            protocol=self.name,
-            data=contest.data,
-            title=f"linear classifier on frozen features, {self.epochs} epochs of random crops of "
-            f"{len(train.labels):,} images, judged on {judged:,} after the last epoch",
-            columns=names,
-            formats=formats,
-            rows=rows,
-            settings=dataclasses.asdict(self) | {"best_epoch": best},
-            interval=wilson_words(judged),
-            note=sweep_words(self),
-        )
+            found[contender.name] = self._fit(contest, contender, train, truth, lrs)
+        how = f"linear classifier on frozen features, {self.epochs} epochs of random crops of"
+        return result(self, contest, found, how, sweep_words(self))
 
     def _fit(
         self, contest: Contest, contender: Contender, train: Labelled, judged: Judged, lrs: Sequence[float]
@@ -83,6 +67,32 @@ class Linear(Probe):
 
     def _judged(self, contest: Contest, found: Features) -> Judged:
         return Judged(torch.from_numpy(found.features).to(contest.placement.device), found.labels)
+
+
+def suited(settings: Probe, contest: Contest) -> list[Contender]:
+    """Those that have weights, whose features are of the size that rates near 30 are for; with a sweep, pixels too."""
+    return [c for c in contest.contenders if c.learns or settings.sweep]
+
+
+def result(
+    settings: Probe, contest: Contest, found: Mapping[str, Sequence[LinearScore]], how: str, note: str
+) -> Result:
+    """The table of these scores; `how` is the title up to the number of training images."""
+    known, judged = (len(contest.readable(side).labels) for side in (contest.train, contest.test))
+    classes = len(contest.train.classes)
+    names, formats = columns(settings, classes)
+    best = {name: [score.best for score in scores] for name, scores in found.items()}
+    return Result(
+        protocol=settings.name,
+        data=contest.data,
+        title=f"{how} {known:,} images, judged on {judged:,} after the last epoch",
+        columns=names,
+        formats=formats,
+        rows={name: cells(settings, scores, classes, judged) for name, scores in found.items()},
+        settings=dataclasses.asdict(settings) | {"best_epoch": best},
+        interval=wilson_words(judged),
+        note=note,
+    )
 
 
 def sweep_words(settings: Probe) -> str:

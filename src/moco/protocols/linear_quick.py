@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -16,10 +15,9 @@ from moco import distributed
 from moco.data.labelled import hold_back
 from moco.data.loader import Plan
 from moco.protocols.contest import Contest, Features
-from moco.protocols.interval import wilson_words
-from moco.protocols.linear import sweep_words
-from moco.protocols.probe import HELD_BACK, RATE, Judged, LinearScore, Probe, cells, classify, columns, swept
-from moco.protocols.result import Cell, Result
+from moco.protocols.linear import result, suited, sweep_words
+from moco.protocols.probe import HELD_BACK, RATE, Judged, LinearScore, Probe, classify, swept
+from moco.protocols.result import Result
 
 NOT_THE_PAPERS = "one centre crop, cached features: not the papers' protocol"
 """Stands wherever a number of this protocol does."""
@@ -32,30 +30,15 @@ class LinearQuick(Probe):
     name: ClassVar[str] = "linear-quick"
 
     def judge(self, contest: Contest) -> Result:
-        """Accuracy after the last epoch, of every contender that has weights."""
-        classes = len(contest.train.classes)
-        rows: dict[str, list[Cell]] = {}
-        best: dict[str, list[float]] = {}
-        known = judged = 0
-        for contender in (c for c in contest.contenders if c.learns):
+        """Accuracy after the last epoch, of every contender that a rate suits."""
+        found: dict[str, list[LinearScore]] = {}
+        for contender in suited(self, contest):
             train, test = (contest.features(contender, side) for side in (contest.train, contest.test))
-            known, judged = len(train.labels), len(test.labels)
-            scores = distributed.main_alone(lambda a=train, b=test: self._scores(contest, a, b))  # type: ignore[misc]
-            rows[contender.name] = cells(self, scores, classes, judged)
-            best[contender.name] = [score.best for score in scores]
-        names, formats = columns(self, classes)
-        return Result(
-            protocol=self.name,
-            data=contest.data,
-            title=f"quick linear classifier ({NOT_THE_PAPERS}), {self.epochs} epochs of {known:,} images, judged on "
-            f"{judged:,} after the last epoch",
-            columns=[name if name == RATE else f"{name} (quick)" for name in names],
-            formats=formats,
-            rows=rows,
-            settings=dataclasses.asdict(self) | {"best_epoch": best},
-            interval=wilson_words(judged),
-            note="; ".join(words for words in (NOT_THE_PAPERS, sweep_words(self)) if words),
-        )
+            found[contender.name] = distributed.main_alone(lambda a=train, b=test: self._scores(contest, a, b))  # type: ignore[misc]
+        how = f"quick linear classifier ({NOT_THE_PAPERS}), {self.epochs} epochs of"
+        note = "; ".join(words for words in (NOT_THE_PAPERS, sweep_words(self)) if words)
+        made = result(self, contest, found, how, note)
+        return replace(made, columns=[name if name == RATE else f"{name} (quick)" for name in made.columns])
 
     def _scores(self, contest: Contest, train: Features, test: Features) -> list[LinearScore]:
         def fit(known: Features, judged: Features, lrs: Sequence[float]) -> list[LinearScore]:

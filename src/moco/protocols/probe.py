@@ -20,8 +20,8 @@ from moco.errors import MocoError
 from moco.protocols.interval import wilson
 from moco.protocols.result import Cell, Format
 
-SWEEP = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Learning rates that a sweep tries: the papers' 30, down to a three-hundredth and up to ten times of it."""
+SWEEP = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Learning rates that a sweep tries: up to ten times the papers' 30, and down to what suits the pixels themselves."""
 HELD_BACK = 0.1
 """Share of the training images that a sweep chooses its rate on."""
 RATE = "rate chosen"
@@ -35,6 +35,7 @@ class Probe:
     """Settings of a linear classifier; the papers' where nothing is said. A batch below 256 lowers the rates alike."""
 
     prefix: ClassVar[str] = "linear"
+    name: ClassVar[str]
     needs_labels: ClassVar[bool] = True
 
     lrs: tuple[float, ...] = (30.0,)
