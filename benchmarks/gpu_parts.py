@@ -16,6 +16,7 @@ from moco.device import Placement
 from moco.model import Contrastive, encode
 from moco.ops.batch_norm import GroupBatchNorm
 from moco.ops.info_nce import Contrast, info_nce
+from moco.ops.kernels import has_norm_kernels
 from moco.recipe import cifar, override, v2
 from moco.views import Views
 
@@ -23,30 +24,42 @@ from moco.views import Views
 def norms(
     device: torch.device, batch: int, group: int, turns: int, dtype: torch.dtype = torch.bfloat16
 ) -> dict[str, object]:
-    """Forward and backward of BatchNorm on the shapes of a ResNet-18 at 32 px: over all, over groups, at once."""
+    """Forward and backward of BatchNorm on the four shapes of a ResNet-18 at 32 px, over all images and over groups.
+
+    The network has each shape five times, so the sum over them (`together`) is what counts in a step.
+    """
+    names = {"groups": "groups", "groups_at_once": "at once"}
+    if device.type == "cpu" and has_norm_kernels():
+        names["groups_in_kernels"] = "kernels"
     work: dict[str, Callable[[], object]] = {}
     for channels, side in ((64, 32), (128, 16), (256, 8), (512, 4)):
         x = torch.randn(batch, channels, side, side, device=device).to(dtype)
         x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
-        forms = {"plain": nn.BatchNorm2d(channels), "groups": None, "groups_at_once": None}
-        for name in ("groups", "groups_at_once"):
+        forms = {"plain": nn.BatchNorm2d(channels)}
+        for name, form in names.items():
             forms[name] = GroupBatchNorm(nn.BatchNorm2d(channels), group)
-            forms[name].batched = name == "groups_at_once"
+            forms[name].form = form
         for name, norm in forms.items():
             work[f"{name}_{channels}"] = passes(norm.to(device), x)
         if device.type == "cuda":
             at_once = forms["groups_at_once"]
             work[f"groups_compiled_{channels}"] = passes(torch.compile(copy.deepcopy(at_once), dynamic=False), x)
     best = best_of(work, turns)
-    plain = {name.partition("_")[2]: s for name, s in best.items() if name.startswith("plain")}
-    times = {name: round(s / plain[name.rsplit("_", 1)[1]], 2) for name, s in best.items()}
+    for form in {name.rsplit("_", 1)[0] for name in best}:
+        best[f"{form}_together"] = sum(s for name, s in best.items() if name.rsplit("_", 1)[0] == form)
+    times = {name: round(s / best[f"plain_{name.rsplit('_', 1)[1]}"], 2) for name, s in best.items()}
     return {f"{name}_times_plain": value for name, value in times.items() if not name.startswith("plain")}
 
 
 def passes(module: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], object]:
-    """Forward and backward."""
-    above = torch.ones_like(x)
-    return lambda: module(x).backward(above)
+    """Forward and backward, into gradients that are new each time, as in a step."""
+    above = torch.randn_like(x)
+
+    def run() -> None:
+        x.grad = None
+        module(x).backward(above)
+
+    return run
 
 
 def loss(device: torch.device, queries: int, keys: int, turns: int) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """BatchNorm over groups beside plain BatchNorm: forward and backward on the shapes of a ResNet-18 at 32 px.
 
-The same batch, in channels_last; in turns, the best of each counts. `groups` is what a run on a CPU does, and
-`groups_at_once` what a compiler gets. Below 1: faster than plain BatchNorm over the whole batch.
+The same batch, in channels_last; in turns, the best of each counts. `groups_in_kernels` is what a run on a CPU does
+with the extra `fast`, `groups` without it, and `groups_at_once` is what a compiler gets. Below 1: faster than plain
+BatchNorm over the whole batch.
 
     python benchmarks/norms.py --json
 """
@@ -15,6 +16,8 @@ import torch
 from gpu_parts import norms
 from measure import show, versions
 
+from moco.device import keep_freed_memory
+
 
 def main() -> None:
     """Measure, print."""
@@ -27,6 +30,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     a = parser.parse_args()
     dtype = torch.bfloat16 if a.precision == "bf16" else torch.float32
+    keep_freed_memory()  # as a run does
     found = norms(torch.device(a.device), a.batch, a.group, a.turns, dtype)
     result = {"benchmark": "norms", **found, "batch": a.batch, "group": a.group, "precision": a.precision, **versions()}
     print(json.dumps(result)) if a.json else show(result)

@@ -96,17 +96,37 @@ def state_of(t):
     return {name: value.clone() for name, value in t.model.state_dict().items()}
 
 
-@pytest.mark.parametrize("asked", ["auto", "off"])
-def test_on_a_cpu_nothing_is_tried_unless_it_is_asked_for(asked):
+def test_on_a_cpu_batchnorm_has_kernels_of_its_own_and_nothing_else_is_tried_unless_asked_for(monkeypatch):
     t = training()
-    assert choose_fast(t, asked, None, 1000, fails) == ([], "")
+    used, says = choose_fast(t, "auto", None, 1, fails)
+    assert (used, says.partition(",")[0]) == (["norms"], "compiled BatchNorm over groups")
+    norms = [m for m in t.model.modules() if isinstance(m, GroupBatchNorm)]
+    assert {norm.form for norm in norms} == {"kernels"}
     assert t.model.encode is encode
+    for asked, kept in (("off", None), ("auto", [])):
+        t = training()
+        assert choose_fast(t, asked, kept, 1000, fails) == ([], "")
+    monkeypatch.setattr(fast, "has_norm_kernels", lambda: False)
+    assert choose_fast(training(), "auto", None, 1000, fails) == ([], ""), "without Numba"
+
+
+@pytest.mark.parametrize("wrong", [1.0, float("nan")])
+def test_kernels_that_err_are_left_out(monkeypatch, wrong):
+    from moco.ops import fused_norm
+
+    right = fused_norm.backward
+    monkeypatch.setattr(fused_norm, "backward", lambda *given: tuple(g + wrong for g in right(*given)))
+    t = training()
+    used, says = choose_fast(t, "auto", None, 1000, fails)
+    assert (used, says) == ([], "compiled BatchNorm over groups gives other values here: left out")
+    assert {m.form for m in t.model.modules() if isinstance(m, GroupBatchNorm)} == {"groups"}
 
 
 @pytest.mark.parametrize(("steps", "tried"), [(2, False), (10**9, True)])
 def test_a_run_too_short_for_the_warm_up_does_without_and_says_so(monkeypatch, steps, tried):
     slow = dataclasses.replace(form(lambda: [torch.ones(3), torch.zeros(2)], (9, 1))[0], warm_up=60.0)
     monkeypatch.setattr(fast, "_encoders", lambda t, asked: slow)
+    monkeypatch.setattr(fast, "has_norm_kernels", lambda: False)
     used, says = choose_fast(training(), "auto", None, steps, lambda text: None)
     assert used == (["it"] if tried else [])
     assert ("left out" in says) != tried

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from moco.errors import MocoError
 from moco.ops.batch_norm import GroupBatchNorm, group_batch_norm, group_batch_norm_plain
 
+FORMS = ["groups", "at once", *(["kernels"] if find_spec("numba") else [])]
 SHAPES = {"1d": (12, 5), "2d": (12, 5, 3, 4), "2d, one pixel": (12, 5, 1, 1)}
 
 
@@ -65,14 +67,14 @@ def test_running_statistics_are_the_mean_of_what_each_gpu_would_keep(shape, grou
     assert ours.num_batches_tracked == 4
 
 
-@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_fast_is_plain(shape, batched):
+def test_fast_is_plain(shape, form):
     norm = norm_for(shape)
     x, y = images(shape).requires_grad_(), images(shape).requires_grad_()
     plain = group_batch_norm_plain(y, norm, 4)
     ours = GroupBatchNorm(copy.deepcopy(norm), 4)
-    ours.batched = batched
+    ours.form = form
     fast = ours(x)
     torch.testing.assert_close(fast, plain)
     fast.square().mul(images(shape, 3)).sum().backward()
@@ -84,13 +86,13 @@ def test_fast_is_plain(shape, batched):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_all_groups_at_once_are_the_groups_one_by_one(dtype, memory_format):
+def test_each_form_does_what_the_groups_one_by_one_do(dtype, memory_format):
     """Values, gradients, running statistics, types and memory format."""
     x = images((12, 5, 3, 4)).to(dtype).contiguous(memory_format=memory_format)
     found = []
-    for batched in (False, True):
+    for form in FORMS:
         ours = GroupBatchNorm(norm_for(x.shape), 4)
-        ours.batched = batched
+        ours.form = form
         leaf = x.clone().requires_grad_()
         out = ours(leaf)
         assert out.dtype == dtype
@@ -99,8 +101,9 @@ def test_all_groups_at_once_are_the_groups_one_by_one(dtype, memory_format):
         (out * images(x.shape, seed=2)).sum().backward()
         found.append([out, leaf.grad, ours.weight.grad, ours.bias.grad, ours.running_mean, ours.running_var])
     near = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.02}
-    for one_by_one, at_once in zip(*found, strict=True):
-        torch.testing.assert_close(at_once, one_by_one, **near)
+    for one_by_one, *others in zip(*found, strict=True):
+        for other in others:
+            torch.testing.assert_close(other, one_by_one, **near)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

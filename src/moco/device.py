@@ -17,8 +17,8 @@ from moco import distributed
 from moco.errors import MocoError
 from moco.machine import Machine
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""What glibc's malloc.h calls M_TRIM_THRESHOLD (-1: never) and M_MMAP_THRESHOLD (32 MiB is the most it takes)."""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""What glibc's malloc.h calls M_TRIM_THRESHOLD (-1: never) and M_MMAP_MAX (0: no block is the system's alone)."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ def _settle(placement: Placement) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what tensors of up to 32 MiB give back, and use it again; where the C library is glibc.
+    """Let this process keep what tensors give back, and use it again; where the C library is glibc.
 
     By default glibc gives it back to the system, and gets it again in every step, page by page and full of zeros.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.libc_ver()[0] == "glibc" else None
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, -1)
-        mallopt(_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_MMAP_MAX, 0)
 
 
 def _measured(device: torch.device, machine: Machine, most: int) -> Placement:

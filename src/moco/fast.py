@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moco import distributed
@@ -23,6 +23,7 @@ from moco.errors import MocoError
 from moco.model import encode
 from moco.ops.batch_norm import GroupBatchNorm
 from moco.ops.info_nce import chunked, info_nce, streams
+from moco.ops.kernels import has_norm_kernels
 from moco.ops.sync_batch_norm import SyncGroupBatchNorm
 from moco.training import Training
 
@@ -49,6 +50,8 @@ class Form:
     tolerance: float = TOLERANCE
     warm_up: float = 0.0
     """About how many seconds it takes to get ready; said before, and a short run does without."""
+    timed: bool = True
+    """Whether it must be faster here, measured, to be taken; if not, it is known to be, and taken where it is right."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def attempt(form: Form, device: torch.device, insist: bool) -> Tried:
         form.leave()
         why = f"does not run here ({reason or 'on another process'})" if failed else "gives other values here"
         return Tried(False, f"{form.says} {why}: left out")
-    if insist:
+    if insist or not form.timed:
         return Tried(True, f"{form.says}, ready after {took:.0f} s")
     ratio = distributed.on_main(lambda: speed(form, device))
     if ratio < WORTH:
@@ -249,26 +252,46 @@ def _encoded(t: Training, precision: AbstractContextManager[object]) -> list[Ten
 
 
 def _norms(t: Training, asked: str) -> Form | None:
-    """BatchNorm of all groups at once, where the encoders are not compiled."""
+    """BatchNorm of all groups at once on a GPU, where the encoders are not compiled; in kernels of its own on a CPU."""
     norms = [m for m in t.model.modules() if type(m) is GroupBatchNorm]
-    if asked == "off" or t.placement.device.type != "cuda" or not norms:
+    device = t.placement.device.type
+    if asked == "off" or not norms or not (device == "cuda" or (device == "cpu" and has_norm_kernels())):
         return None
+    probe = GroupBatchNorm(nn.BatchNorm2d(40), norms[0].group) if device == "cpu" else None
 
-    def batched(value: bool) -> Callable[[], None]:
+    def form(name: Literal["groups", "at once", "kernels"]) -> Callable[[], None]:
         def set_all() -> None:
-            for norm in norms:
-                norm.batched = value
+            for norm in [*norms, *([probe] if probe else [])]:
+                norm.form = name
 
         return set_all
 
+    def sample(precision: AbstractContextManager[object]) -> list[Tensor]:
+        return _normed(probe, t, precision) if probe else _encoded(t, precision)
+
     return Form(
         name="norms",
-        says="BatchNorm of all groups at once",
-        use=batched(True),
-        leave=batched(False),
-        sample=lambda: _encoded(t, t.placement.autocast()),
-        exact=(lambda: _encoded(t, nullcontext())) if t.placement.bf16 else None,
+        says="compiled BatchNorm over groups" if probe else "BatchNorm of all groups at once",
+        use=form("kernels" if probe else "at once"),
+        leave=form("groups"),
+        sample=lambda: sample(t.placement.autocast()),
+        exact=(lambda: sample(nullcontext())) if t.placement.bf16 else None,
+        timed=probe is None,
     )
+
+
+def _normed(norm: GroupBatchNorm, t: Training, precision: AbstractContextManager[object]) -> list[Tensor]:
+    """Noise normalised, gradients and running statistics, as in a step; of one BatchNorm alone, to take no time."""
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1)
+    with seeded(0, t.placement.device), precision:
+        noise = torch.randn(2 * norm.group, norm.weight.numel(), 5, 5)
+        x = noise.to(torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32)
+        x = x.contiguous(memory_format=t.placement.memory_format).requires_grad_()
+        towards = torch.randn(x.shape).to(x.dtype)
+        out = norm(x)
+    values = torch.autograd.grad(out, [x, norm.weight, norm.bias], towards)
+    return [out.detach(), *values, norm.running_mean.clone(), norm.running_var.clone()]
 
 
 def _loss(t: Training, asked: str) -> Form | None:

@@ -7,7 +7,7 @@ groups' statistics (v1, section 3.3; the official single-GPU demo does the same)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +37,8 @@ class GroupBatchNorm(nn.Module):
         assert norm.track_running_stats
         assert norm.momentum is not None
         self.group = group
-        self.batched = False
-        """All groups at once instead of one after the other; a compiler always gets them so."""
+        self.form: Literal["groups", "at once", "kernels"] = "groups"
+        """One group after the other, all at once (what a compiler always gets), or in kernels compiled for a CPU."""
         self.eps = norm.eps
         self.momentum = norm.momentum
         self.weight = norm.weight
@@ -61,9 +61,9 @@ class GroupBatchNorm(nn.Module):
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if len(x) % self.group:
             raise MocoError(f"a batch of {len(x)} images does not divide into BatchNorm groups of {self.group}")
-        form = _Batched if self.batched or torch.compiler.is_compiling() else _Groups
+        form = "at once" if torch.compiler.is_compiling() else self.form
         normed: Tensor
-        normed, mean, rstd = form.apply(x, self.weight, self.bias, self.group, self.eps)
+        normed, mean, rstd = _FORMS[form].apply(x, self.weight, self.bias, self.group, self.eps)
         self._track_(mean, rstd, values=x[: self.group].numel() // x.shape[1])
         return normed
 
@@ -151,6 +151,36 @@ class _Batched(torch.autograd.Function):
         grad_x = rstd * _across(weight, parts) * (above - (along_one + hat * along_hat) / values)
         grad_weight, grad_bias = (t.sum(0).flatten().to(weight.dtype) for t in (along_hat, along_one))
         return grad_x.flatten(0, 1).to(x.dtype), grad_weight, grad_bias, None, None
+
+
+class _Kernels(torch.autograd.Function):
+    """Compiled for a CPU (`fused_norm.py`), takes and gives what `_Groups` does; what they do not take, it does."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, group: int, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        from moco.ops import fused_norm
+
+        if not fused_norm.takes(x, weight):
+            return _Groups.forward(ctx, x, weight, bias, group, eps)
+        out, mean, rstd = fused_norm.forward(x, weight, bias, group, eps)
+        ctx.save_for_backward(x, weight, mean, rstd)
+        ctx.mark_non_differentiable(mean, rstd)
+        ctx.group, ctx.eps = group, eps
+        return out, mean, rstd
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _mean: Tensor, _rstd: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        from moco.ops import fused_norm
+
+        x, weight, mean, rstd = ctx.saved_tensors
+        if not fused_norm.takes(x, weight):
+            return _Groups.backward(ctx, grad, _mean, _rstd)
+        return *fused_norm.backward(grad, x, weight, mean, rstd, ctx.group), None, None
+
+
+_FORMS = {"groups": _Groups, "at once": _Batched, "kernels": _Kernels}
 
 
 def _in_groups(x: Tensor, group: int) -> tuple[Tensor, list[int]]:

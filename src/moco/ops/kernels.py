@@ -14,3 +14,15 @@ def kernels() -> ModuleType | None:
     except ImportError:
         return None
     return fused
+
+
+@cache
+def has_norm_kernels() -> bool:
+    """Whether there is `moco.ops.fused_norm`: with Numba, where torch computes on threads of libgomp, as on Linux."""
+    try:
+        from moco.ops.native import team
+
+        team()
+    except (ImportError, OSError, AttributeError):
+        return False
+    return True
