@@ -57,6 +57,11 @@ def test_check_prints_what_is_there(capsys, tmp_path):
     said = capsys.readouterr().out
     assert "1 images" in said
     assert "every image can be read" in said
+    (tmp_path / "b.jpg").write_text("no image")
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", "--data", str(tmp_path)])
+    assert stopped.value.code == 1, "a run would stop here"
+    assert "1 of 2 images cannot be read" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

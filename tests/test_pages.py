@@ -191,6 +191,12 @@ def test_a_damaged_encoder_costs_only_the_neighbours(run: RunDirectory) -> None:
     assert "What the encoder was shown" in html
 
 
+def test_a_damaged_evaluation_costs_only_its_table(run: RunDirectory) -> None:
+    run.evaluations.mkdir(exist_ok=True)
+    (run.evaluations / "knn-x.json").write_text("{")
+    assert re.search(r"An evaluation is left out: \S+knn-x\.json is damaged", html_of(run))
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MocoError, match="not a run directory"):
         report(tmp_path)

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from moco.errors import MocoError
 from moco.protocols.result import Cell, Result, number_words, read_results, slug
 
 RESULT = Result(
@@ -31,7 +30,7 @@ RESULT = Result(
 def test_what_is_saved_is_read_again(tmp_path):
     path = RESULT.save(tmp_path / "evaluations", "photos")
     assert path.name == "knn-photos.json"
-    (read,) = read_results(path.parent)
+    (read,), _ = read_results(path.parent)
     assert replace(read, when="") == RESULT
     assert read.when
     content = json.loads(path.read_text())
@@ -47,20 +46,22 @@ def test_a_file_of_an_older_version_is_read(tmp_path):
              "rows": {"this encoder": [[0.5, 0.01]]}, "moco": "0.1.0", "when": "2026-01-01"}
         )
     )  # fmt: skip
-    (read,) = read_results(tmp_path)
+    (read,), _ = read_results(tmp_path)
     assert read.rows == {"this encoder": [Cell(0.5, 0.01, None)]}
     assert read.format(0) == "share"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"rows": {"x": [[1]]}}'])
-def test_a_damaged_file_is_named(tmp_path, text):
+def test_a_damaged_file_is_named_and_costs_no_other(tmp_path, text):
     (tmp_path / "knn-x.json").write_text(text)
-    with pytest.raises(MocoError, match=r"knn-x\.json is damaged"):
-        read_results(tmp_path)
+    RESULT.save(tmp_path, "photos")
+    (read,), (damaged,) = read_results(tmp_path)
+    assert read.rows == RESULT.rows
+    assert "knn-x.json is damaged" in damaged
 
 
 def test_no_folder_is_no_results(tmp_path):
-    assert read_results(tmp_path / "evaluations") == []
+    assert read_results(tmp_path / "evaluations") == ([], [])
 
 
 def test_names_become_file_names():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from moco.cli.parse import parse
@@ -15,7 +16,7 @@ class Check:
 
 
 def run(arguments: list[str]) -> None:
-    """Read everything, and print what was found."""
+    """Read everything, and print what was found; ends with 1 where so much is unreadable that it would stop a run."""
     asked = parse(Check, "moco check", arguments)
     from moco.data.check import check
     from moco.data.open import open_source
@@ -24,5 +25,8 @@ def run(arguments: list[str]) -> None:
     tell = Terminal()
     source = open_source(asked.data)
     reading = tell.reading("reading images", len(source))
-    for line in check(source, reading).lines():
+    found = check(source, reading)
+    for line in found.lines():
         tell.note(line)
+    if found.stops_a_run:
+        sys.exit(1)

@@ -25,7 +25,10 @@ def report(path: str | os.PathLike[str]) -> Path:
     Where the images cannot be opened any more, or there is no encoder yet, the page is made without them and says so.
     """
     run = find_run(Path(path))
-    write_text(run.report, page(run, read_results(run.evaluations), _pictures(run)))
+    pictures = _pictures(run)
+    results, damaged = read_results(run.evaluations)
+    pictures.notes += [f"An evaluation is left out: {sentence}." for sentence in damaged]
+    write_text(run.report, page(run, results, pictures))
     return run.report
 
 

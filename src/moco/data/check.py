@@ -111,10 +111,15 @@ class Report:
             *self._too_many_bad(),
         ]
 
+    @property
+    def stops_a_run(self) -> bool:
+        """Whether more images cannot be read than a run skips by itself."""
+        return len(self.unreadable) > Machine().max_skipped * self.count
+
     def _too_many_bad(self) -> list[str]:
-        allowed, share = Machine().max_skipped, len(self.unreadable) / self.count
-        if share <= allowed:
+        if not self.stops_a_run:
             return []
+        allowed, share = Machine().max_skipped, len(self.unreadable) / self.count
         more = math.ceil(share * 100) / 100
         allow = f", or allow them with --machine.max-skipped {more:g}" if share < 1 else ""
         return [f"more than {allowed:.0%} stop a run: remove or repair them{allow}"]

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torchvision
 
-from moco.errors import MocoError
 from moco.protocols.interval import Interval
 from moco.run.atomic import trouble_is_told, write_text
 from moco.version import VERSION
@@ -95,30 +94,32 @@ class Result:
         return path
 
 
-def read_results(folder: Path) -> list[Result]:
-    """All evaluations in a folder, in the order of their names; those of older versions lack some fields.
-
-    Raises MocoError where a file is damaged.
-    """
-    return [_read(path) for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
+def read_results(folder: Path) -> tuple[list[Result], list[str]]:
+    """All evaluations in a folder, in the order of their names, and a sentence on each file that is damaged."""
+    results: list[Result] = []
+    damaged: list[str] = []
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+        try:
+            results.append(_read(path))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            damaged.append(f"{path} is damaged ({error}); delete it, and judge again for a new one")
+    return results, damaged
 
 
 def _read(path: Path) -> Result:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        intervals = content.get("intervals", {})
-        rows = {
-            name: [
-                Cell(value, spread, _pair(interval))
-                for (value, spread), interval in zip(cells, intervals.get(name, [None] * len(cells)), strict=True)
-            ]
-            for name, cells in content["rows"].items()
-        }
-        needed = {k: content[k] for k in ("protocol", "data", "title", "columns", "settings", "seconds")}
-        since = ("formats", "interval", "note", "encoder", "contenders", "device", "when")
-        return Result(rows=rows, **needed, **{k: content[k] for k in since if k in content})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MocoError(f"{path} is damaged ({error}); delete it, and judge again for a new one") from None
+    """One of this version or an older one, which lacks some fields."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    intervals = content.get("intervals", {})
+    rows = {
+        name: [
+            Cell(value, spread, _pair(interval))
+            for (value, spread), interval in zip(cells, intervals.get(name, [None] * len(cells)), strict=True)
+        ]
+        for name, cells in content["rows"].items()
+    }
+    needed = {k: content[k] for k in ("protocol", "data", "title", "columns", "settings", "seconds")}
+    since = ("formats", "interval", "note", "encoder", "contenders", "device", "when")
+    return Result(rows=rows, **needed, **{k: content[k] for k in since if k in content})
 
 
 def _pair(interval: list[float] | None) -> Interval | None:
