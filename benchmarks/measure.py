@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
@@ -21,6 +25,41 @@ def best_of(work: dict[str, Callable[[], object]], turns: int) -> dict[str, floa
             if turn:
                 best[name] = min(best[name], time.perf_counter() - start)
     return best
+
+
+class Apart:
+    """One of those compared, in a process of its own: what another does to its process neither helps nor harms it.
+
+    It starts this benchmark again with these arguments, and works when it is told to (`answer`).
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, *sys.argv, *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, number: int) -> dict[str, Any]:
+        """What it found, doing so much."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{number}\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("{"):  # others print too
+                found: dict[str, Any] = json.loads(line)
+                return found
+        raise SystemExit(f"{' '.join(self.process.args)} ended with {self.process.wait()}")
+
+    def end(self) -> None:
+        """Let it go."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def answer(work: Callable[[int], dict[str, Any]]) -> None:
+    """In the process of an `Apart`: do what is asked for, until there is nothing more."""
+    for line in sys.stdin:
+        print(json.dumps(work(int(line))), flush=True)
 
 
 def synchronise() -> None:

@@ -1,8 +1,8 @@
 """Training end to end, side by side: ours, lightly's building blocks, the official step, stable-pretraining's method.
 
-The same network, batch, dictionary, files and number of steps for all; each with its own loader, views, loss and
-update. In turns, some steps at a time, so that what else the machine does hits all; the best turn of each counts.
-Peak memory is measured in a process for each (`--only`). Peers that are not installed are left out and named.
+The same network, batch, dictionary, files and number of steps for all; each in a process of its own, with its own
+loader, views, loss and update. In turns, some steps at a time, so that what else the machine does hits all; the best
+turn of each counts. Peers that are not installed are left out and named.
 
     python benchmarks/peers.py small --data cifar10/train       # ResNet-18, small stem, 32 px, batch 128
     python benchmarks/peers.py large --data photos/ --json      # ResNet-50, 224 px, batch 32
@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import show, synchronise, versions
+from measure import Apart, answer, show, synchronise, versions
 from official import OfficialStep, encoder, loader, official_view
 from stable import stable_step, stable_view
 from torch import nn
@@ -32,7 +30,7 @@ from moco.data.ahead import ahead
 from moco.data.loader import MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.data.open import open_source
-from moco.device import place
+from moco.device import find_device, place
 from moco.fast import choose_fast
 from moco.machine import Machine
 from moco.recipe import override, v2
@@ -77,32 +75,30 @@ def main() -> None:
     a = parser.parse_args()
     s = SETTINGS[a.setting]
     torch.manual_seed(0)
-    device = place(Machine(device=a.device, precision="fp32", threads=torch.get_num_threads())).device
-    found = peers_of(s, a.data, a.workers, a.device, device)
-    peers = {name: peer for name, peer in found.items() if peer is not None and name not in a.without}
+    found = peers_of(s, a.data, a.workers, a.device)
     if a.only:
-        run = Run(*peers[a.only]())
-        run.turn(2, s.batch)
-        print(json.dumps({"peak_memory_gib": peak_gib(device)}))
+        run, device = Run(*found[a.only]()), find_device(a.device)
+        answer(lambda steps: {**run.turn(steps, s.batch), "peak_memory_gib": peak_gib(device)})
         return
-    runs = {}
-    for name, peer in peers.items():
-        runs[name] = Run(*peer())
-        runs[name].turn(1, s.batch)  # to warm up
+    names = [name for name, peer in found.items() if peer is not None and name not in a.without]
+    runs = {name: Apart("--only", name) for name in names}
+    for run in runs.values():
+        run.ask(1)  # to warm up
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for _ in range(a.turns):
         for name, run in runs.items():
             time.sleep(s.lead)  # the workers of the one before fill their queues
-            run.turn(s.lead, s.batch)
-            turns[name].append(run.turn(s.steps, s.batch))
+            if s.lead:
+                run.ask(s.lead)
+            turns[name].append(run.ask(s.steps))
+    for run in runs.values():
+        run.end()
     best = {name: max(taken, key=lambda t: t["images_per_second"]) for name, taken in turns.items()}
-    memory = {name: memory_alone(name) for name in runs}
     ours = best["ours"]["images_per_second"]
     result: dict[str, object] = {
         "benchmark": f"peers_{a.setting}",
         **{f"ratio_to_{n}": round(ours / b["images_per_second"], 2) for n, b in best.items() if n != "ours"},
         **{f"{n}_{key}": round(value, 3) for n, b in best.items() for key, value in b.items()},
-        **{f"{n}_peak_memory_gib": value for n, value in memory.items()},
         "not_installed": [name for name, peer in found.items() if peer is None],
         **s.__dict__,
         "workers": a.workers,
@@ -130,8 +126,9 @@ class Run:
         return {"images_per_second": steps * batch / seconds, "data_wait": waited / seconds}
 
 
-def peers_of(s: Setting, data: str, workers: int, name: str, device: torch.device) -> dict[str, Peer | None]:
+def peers_of(s: Setting, data: str, workers: int, name: str) -> dict[str, Peer | None]:
     """Everything that is compared; None for what is not installed."""
+    device = find_device(name)
     return {
         "ours": lambda: ours(s, data, workers, name),
         "lightly": (lambda: lightly_blocks(s, data, workers, device)) if importable("lightly") else None,
@@ -234,16 +231,6 @@ def peak_gib(device: torch.device) -> float:
         return round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
     status = Path("/proc/self/status").read_text()  # getrusage would tell the peak of the process that started this one
     return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 2**20, 2)
-
-
-def memory_alone(name: str) -> float | None:
-    """Peak memory of a process that trains one of them for two steps."""
-    arguments = [v for v in sys.argv[1:] if v != "--json"]
-    done = subprocess.run([sys.executable, sys.argv[0], *arguments, "--only", name], capture_output=True, text=True)
-    try:
-        return float(json.loads(done.stdout.splitlines()[-1])["peak_memory_gib"])
-    except (IndexError, ValueError, KeyError):
-        return None
 
 
 if __name__ == "__main__":
