@@ -10,6 +10,8 @@ from moco.ops.batch_norm import GroupBatchNorm, group_batch_norm_plain
 
 pytest.importorskip("numba", reason="the kernels need the extra `fast`")
 
+from moco.ops import fused_norm
+
 
 def noise(*shape, seed=0):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
@@ -18,7 +20,7 @@ def noise(*shape, seed=0):
 
 def results(x, above, group, form):
     """Values and gradients."""
-    norm = nn.BatchNorm2d(x.shape[1]) if x.ndim == 4 else nn.BatchNorm1d(x.shape[1])
+    norm = nn.BatchNorm2d(x.shape[1]) if x.ndim == 4 else nn.BatchNorm1d(x.shape[1])  # N x C x L too
     with torch.no_grad():
         norm.weight.copy_(noise(x.shape[1], seed=5))
         norm.bias.copy_(noise(x.shape[1], seed=6))
@@ -87,9 +89,14 @@ def test_what_is_not_finite_stays_so_in_its_group_and_channel_alone(value):
     assert torch.equal(grad.isfinite().all(dim=(2, 3)), ~spoiled)
 
 
-@pytest.mark.parametrize("change", [torch.Tensor.double, lambda x: x.contiguous()], ids=["fp64", "NCHW"])
+@pytest.mark.parametrize(
+    "change",
+    [torch.Tensor.double, torch.Tensor.contiguous, lambda x: x.flatten(2), lambda x: x[:, :, ::2]],
+    ids=["fp64", "NCHW", "N x C x L", "every other row"],
+)
 def test_what_the_kernels_do_not_take_goes_the_plain_way(change):
     x, above = change(noise(8, 3, 4, 5)), change(noise(8, 3, 4, 5, seed=1))
+    assert not fused_norm.takes(x, torch.ones(3))
     for p, k in zip(results(x, above, 4, "plain"), results(x, above, 4, "kernels"), strict=True):
         torch.testing.assert_close(k, p, rtol=1e-4, atol=1e-5)
 

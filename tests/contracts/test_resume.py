@@ -111,7 +111,7 @@ def test_files_read_by_any_number_of_workers_give_the_same_run(digits, tmp_path)
         assert (tmp_path / f"run{n}" / "skipped.txt").read_text() == "007.png\ttext, not an image\n"
 
 
-def test_a_run_on_files_goes_on_bit_for_bit_with_another_number_of_workers(digits, tmp_path):
+def test_a_run_on_files_goes_on_bit_for_bit_with_another_number_of_workers(digits, tmp_path, hears_ctrl_c):
     (tmp_path / "images").mkdir()
     for i, image in enumerate(digits[0][:48]):
         Image.fromarray(image).resize((300, 280)).save(tmp_path / "images" / f"{i:03}.png")
@@ -126,7 +126,7 @@ def test_a_run_on_files_goes_on_bit_for_bit_with_another_number_of_workers(digit
     assert_equal(state(tmp_path / "whole"), state(tmp_path / "cut"))
 
 
-def test_bf16_goes_on_bit_for_bit(digits, tmp_path):
+def test_bf16_goes_on_bit_for_bit(digits, tmp_path, hears_ctrl_c):
     np.save(tmp_path / "digits.npy", digits[0][:64])
     recipe = small("v2", epochs=2)
     machine = Machine(device="cpu", precision="bf16", workers=1, log_every=1)

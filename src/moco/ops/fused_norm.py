@@ -39,9 +39,9 @@ _FLAGS: dict[str, Any] = {
 
 
 def takes(x: Tensor, weight: Tensor) -> bool:
-    """Whether this is a batch for the kernels: of a CPU, in channels_last, fp32 or bf16, with weights in fp32."""
+    """Whether this is a batch for the kernels: N x C or in channels_last, fp32 or bf16, with weights in fp32."""
     kind = x.dtype in (torch.float32, torch.bfloat16) and weight.dtype == torch.float32
-    return x.device.type == "cpu" and kind and x.is_contiguous(memory_format=_format(x))
+    return x.device.type == "cpu" and kind and x.ndim in (2, 4) and x.is_contiguous(memory_format=_format(x))
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor, group: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,7 +77,7 @@ def _format(x: Tensor) -> torch.memory_format:
 def _pixels(x: Tensor, group: int) -> Tensor:
     """The memory of x as G x pixels of a group x C."""
     x = x.detach()
-    return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).reshape(len(x) // group, -1, x.shape[1])
+    return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).view(len(x) // group, -1, x.shape[1])  # never a copy
 
 
 def _arrays(*tensors: Tensor) -> list[Array]:

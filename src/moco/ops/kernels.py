@@ -8,10 +8,13 @@ from types import ModuleType
 
 @cache
 def kernels() -> ModuleType | None:
-    """`moco.ops.fused`, or None where Numba is missing: `pip install 'momentum-contrast[fast]'`."""
+    """`moco.ops.fused`, or None where Numba is missing: `pip install 'momentum-contrast[fast]'`.
+
+    Nor are there any where Numba finds no place that it may write to, to keep what it compiled (RuntimeError).
+    """
     try:
         from moco.ops import fused
-    except ImportError:
+    except (ImportError, RuntimeError):
         return None
     return fused
 
