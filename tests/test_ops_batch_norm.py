@@ -84,6 +84,31 @@ def test_fast_is_plain(shape, form):
     torch.testing.assert_close(ours.bias.grad, norm.bias.grad, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "order",
+    [
+        lambda x: x.transpose(2, 3),
+        lambda x: x.contiguous(memory_format=torch.channels_last).flatten(2),
+        lambda x: x.permute(1, 0, 2, 3).contiguous().permute(1, 0, 2, 3),
+        lambda x: x[:, :, ::2],
+    ],
+    ids=["turned", "a sequence, channels last", "channels first of all", "every other row"],
+)
+def test_any_order_of_memory(order, form):
+    x, above = order(images((12, 5, 3, 4))), order(images((12, 5, 3, 4), seed=2))
+    found = []
+    for change in (lambda t: t.contiguous(), lambda t: t):
+        ours = GroupBatchNorm(norm_for((12, 5, 3, 4)), 4)
+        ours.form = form
+        leaf = change(x.detach()).requires_grad_()
+        out = ours(leaf)
+        out.backward(change(above))
+        found.append([out.detach(), leaf.grad, ours.weight.grad])
+    for straight, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, straight, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_each_form_does_what_the_groups_one_by_one_do(dtype, memory_format):

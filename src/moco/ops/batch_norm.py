@@ -61,6 +61,8 @@ class GroupBatchNorm(nn.Module):
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if len(x) % self.group:
             raise MocoError(f"a batch of {len(x)} images does not divide into BatchNorm groups of {self.group}")
+        if x.ndim != 4 or not x.is_contiguous(memory_format=torch.channels_last):
+            x = x.contiguous()  # in any other order of memory, torch's kernels write to wrong places of `out`
         form = "at once" if torch.compiler.is_compiling() else self.form
         normed: Tensor
         normed, mean, rstd = _FORMS[form].apply(x, self.weight, self.bias, self.group, self.eps)
