@@ -63,11 +63,19 @@ class GroupBatchNorm(nn.Module):
             raise MocoError(f"a batch of {len(x)} images does not divide into BatchNorm groups of {self.group}")
         if x.ndim != 4 or not x.is_contiguous(memory_format=torch.channels_last):
             x = x.contiguous()  # in any other order of memory, torch's kernels write to wrong places of `out`
-        form = "at once" if torch.compiler.is_compiling() else self.form
         normed: Tensor
-        normed, mean, rstd = _FORMS[form].apply(x, self.weight, self.bias, self.group, self.eps)
+        normed, mean, rstd = _FORMS[self._form_for(x)].apply(x, self.weight, self.bias, self.group, self.eps)
         self._track_(mean, rstd, values=x[: self.group].numel() // x.shape[1])
         return normed
+
+    def _form_for(self, x: Tensor) -> str:
+        if torch.compiler.is_compiling():
+            return "at once"
+        if self.form == "kernels":
+            from moco.ops.fused_norm import takes
+
+            return "kernels" if takes(x, self.weight) else "groups"
+        return self.form
 
     @torch.no_grad()
     def _track_(self, mean: Tensor, rstd: Tensor, values: int) -> None:
@@ -156,7 +164,7 @@ class _Batched(torch.autograd.Function):
 
 
 class _Kernels(torch.autograd.Function):
-    """Compiled for a CPU (`fused_norm.py`), takes and gives what `_Groups` does; what they do not take, it does."""
+    """Compiled for a CPU (`fused_norm.py`); takes and gives what `_Groups` does."""
 
     @staticmethod
     def forward(
@@ -164,12 +172,10 @@ class _Kernels(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         from moco.ops import fused_norm
 
-        if not fused_norm.takes(x, weight):
-            return _Groups.forward(ctx, x, weight, bias, group, eps)
         out, mean, rstd = fused_norm.forward(x, weight, bias, group, eps)
         ctx.save_for_backward(x, weight, mean, rstd)
         ctx.mark_non_differentiable(mean, rstd)
-        ctx.group, ctx.eps = group, eps
+        ctx.group = group
         return out, mean, rstd
 
     @staticmethod
@@ -177,8 +183,6 @@ class _Kernels(torch.autograd.Function):
         from moco.ops import fused_norm
 
         x, weight, mean, rstd = ctx.saved_tensors
-        if not fused_norm.takes(x, weight):
-            return _Groups.backward(ctx, grad, _mean, _rstd)
         return *fused_norm.backward(grad, x, weight, mean, rstd, ctx.group), None, None
 
 
