@@ -88,6 +88,7 @@ def main() -> None:
         "step_gflop": round(flops / 1e9, 1),
         "matrix_gflops": round(rate / 1e9, 1),
         "matrix_dtype": str(dtype).removeprefix("torch."),
+        "matrix_gflops_fp32": round(matrix_rate(placement.device, torch.float32) / 1e9, 1),
         "turns_seconds": {name: [round(v, 3) for v in values] for name, values in seconds.items()},
         "placement": placement.reason,
         "fast": fast,

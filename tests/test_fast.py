@@ -106,6 +106,9 @@ def test_on_a_cpu_batchnorm_has_kernels_of_its_own_and_nothing_else_is_tried_unl
     for asked, kept in (("off", None), ("auto", [])):
         t = training()
         assert choose_fast(t, asked, kept, 1000, fails) == ([], "")
+    in_nchw = training()
+    in_nchw.placement = dataclasses.replace(in_nchw.placement, channels_last=False)
+    assert choose_fast(in_nchw, "auto", None, 1000, fails) == ([], ""), "the kernels take channels_last alone"
     monkeypatch.setattr(fast, "has_norm_kernels", lambda: False)
     assert choose_fast(training(), "auto", None, 1000, fails) == ([], ""), "without Numba"
 

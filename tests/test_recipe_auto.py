@@ -220,7 +220,8 @@ def test_a_queue_for_both_halves_of_a_symmetric_loss_is_long_enough():
 def test_the_stem_follows_the_users_network(backbone):
     """A small stem is for ResNets only: small images get it only with those."""
     r = fit(5000, 32, fixed={"encoder.backbone": backbone})
-    build_backbone(r.encoder.backbone, r.encoder.stem)
+    assert r.encoder.stem == "imagenet"
+    assert build_backbone(r.encoder.backbone, r.encoder.stem) is not None
 
 
 @pytest.mark.parametrize("batch", [4, 6, 9, 10, 15, 25, 49])

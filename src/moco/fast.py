@@ -255,9 +255,10 @@ def _norms(t: Training, asked: str) -> Form | None:
     """BatchNorm of all groups at once on a GPU, where the encoders are not compiled; in kernels of its own on a CPU."""
     norms = [m for m in t.model.modules() if type(m) is GroupBatchNorm]
     device = t.placement.device.type
-    if asked == "off" or not norms or not (device == "cuda" or (device == "cpu" and has_norm_kernels())):
+    in_kernels = device == "cpu" and t.placement.channels_last and has_norm_kernels()
+    if asked == "off" or not norms or not (device == "cuda" or in_kernels):
         return None
-    probe = GroupBatchNorm(nn.BatchNorm2d(40), norms[0].group) if device == "cpu" else None
+    probe = GroupBatchNorm(nn.BatchNorm2d(40), norms[0].group) if in_kernels else None
 
     def form(name: Literal["groups", "at once", "kernels"]) -> Callable[[], None]:
         def set_all() -> None:
