@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from moco.commands.pretrain import pretrain
     from moco.commands.report import report
     from moco.errors import MocoError
-    from moco.loop import Stopped
     from moco.machine import Machine
     from moco.recipe import Recipe, cifar, end_to_end, memory_bank, simclr, v1, v2
     from moco.run.load import load
+    from moco.run.stop import Stopped
 
 if sys.platform == "win32":
     raise ImportError("moco runs on Linux and macOS; on Windows, install it inside WSL (wsl --install)")
@@ -31,7 +31,7 @@ _NAMES = {
     "Machine": "moco.machine",
     "MocoError": "moco.errors",
     "Recipe": "moco.recipe",
-    "Stopped": "moco.loop",
+    "Stopped": "moco.run.stop",
     "cifar": "moco.recipe",
     "end_to_end": "moco.recipe",
     "evaluate": "moco.commands.evaluate",

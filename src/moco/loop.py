@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -26,32 +23,13 @@ from moco.run.atomic import copy_atomically, keep_as, write_text
 from moco.run.directory import RunDirectory
 from moco.run.encoder_file import save_encoder
 from moco.run.log import Log, Row
+from moco.run.show import Show
+from moco.run.stop import Stopped, signals_heard
 from moco.run.tensors import read_tensors, write_tensors
 from moco.training import Training, train_step
 
 Watch = Callable[[Encoder], dict[str, float]]
 """Something that measures the query encoder now and then and names what it found, such as kNN on labelled images."""
-
-
-class Stopped(Exception):  # noqa: N818  (not an error: the user asked for it)
-    """The run was asked to stop by a signal, and has saved itself."""
-
-    def __init__(self, step: int, signum: int) -> None:
-        super().__init__(f"stopped at step {step}")
-        self.step = step
-        self.signum = signum
-
-
-class Show(Protocol):
-    """Who is told how the run goes."""
-
-    def row(self, row: Row, step: int, steps: int, seconds_left: float | None) -> None:
-        """A row of the log was written."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something happened that deserves a line."""
-        ...
 
 
 def resume(training: Training, run: RunDirectory, show: Show) -> bool:
@@ -116,7 +94,7 @@ def pretrain_loop(
     distributed.on_main(lambda: logs.append(Log(run.path, training.step if run.checkpoint.exists() else -1)))
     recorder = _Recorder(training, plan, logs, show)
     try:
-        with _signals() as asked:
+        with signals_heard() as asked:
             if training.step == 0:
                 recorder.measure([*([scores] if scores else []), *watch])
             _loop(training, plan, loader, run, machine, recorder, scores, watch, skipped, asked, until)
@@ -293,29 +271,6 @@ class _Recorder:
                 health = judge([*log.recent(), row], self._t.recipe)
                 row |= {"health": health.sentence, "level": health.level}
             log.add(row)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT, SIGTERM and SIGHUP, to stop between two steps; a second Ctrl-C stops at once."""
-    asked: list[int] = []
-
-    def ask(signum: int, frame: FrameType | None) -> None:
-        if asked and signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.append(signum)
-
-    try:
-        heard = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN]
-        old = {s: signal.signal(s, ask) for s in heard}
-    except ValueError:  # not the main thread: signals are somebody else's
-        yield asked
-        return
-    try:
-        yield asked
-    finally:
-        for s, handler in old.items():
-            signal.signal(s, handler)
 
 
 def _memory_gib(device: torch.device) -> float:

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from moco.commands.pretrain import pretrain
-from moco.loop import Stopped
 from moco.machine import Machine
 from moco.recipe import RECIPES, Batch, override
+from moco.run.stop import Stopped
 
 SMALL = {
     "encoder.backbone": "resnet10w8",

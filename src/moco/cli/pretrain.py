@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> None:
     from moco.commands.pretrain import pretrain  # the libraries behind it take seconds to import
     from moco.display import Terminal
     from moco.distributed import main_process
-    from moco.loop import Stopped
+    from moco.run.stop import Stopped
 
     tell = Terminal(outlives=f"the run goes on; {asked.out / 'log.jsonl'} tells how")
     try:

@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> None:
     asked = parse(Study, "moco study", arguments, Study(tyro.MISSING, start))
     from moco.commands.study import study
     from moco.display import Terminal
-    from moco.loop import Stopped
+    from moco.run.stop import Stopped
 
     tell = Terminal()
     try:

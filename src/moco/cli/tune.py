@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> None:
     asked = parse(Tune, "moco tune", arguments, Tune(tyro.MISSING, tyro.MISSING, start))
     from moco.commands.tune import tune
     from moco.display import Terminal
-    from moco.loop import Stopped
+    from moco.run.stop import Stopped
 
     tell = Terminal()
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from moco.loop import Show
 from moco.protocols.result import Result
 from moco.recipe.auto import Choice
+from moco.run.show import Show
 
 
 class Teller(Show, Protocol):
