@@ -12,7 +12,6 @@ import torch
 from moco.commands.pretrain import pretrain
 from moco.commands.tell import Silent
 from moco.errors import MocoError
-from moco.loop import SkipBudget
 from moco.machine import Machine
 from moco.recipe import override, v2
 from moco.run.directory import RunDirectory
@@ -202,16 +201,6 @@ def test_where_no_checkpoint_is_whole_it_is_a_sentence(digits_file, tmp_path):
     torch.save({"step": 3}, path)
     with pytest.raises(MocoError, match=r"last\.pt is of another run .*copy epoch-0001\.pt over it"):
         pretrain(digits_file, tmp_path / "run", SMALL, machine=CPU)
-
-
-def test_too_many_unreadable_files_stop_the_run_and_are_listed(tmp_path):
-    run = RunDirectory(tmp_path)
-    budget = SkipBudget(run, lambda i: f"{i}.jpg", images=200, most=0.01)
-    budget.add({3: "truncated JPEG", 9: "no bytes"})
-    budget.add({3: "truncated JPEG"})
-    assert run.skipped.read_text() == "3.jpg\ttruncated JPEG\n9.jpg\tno bytes\n"
-    with pytest.raises(MocoError, match=r"3 of 200 images cannot be read .*--machine.max-skipped"):
-        budget.add({11: "no bytes"})
 
 
 def test_more_images_a_step_than_there_are_is_an_error_that_names_the_flag(digits, tmp_path):

@@ -13,17 +13,16 @@ import torch
 from moco import distributed
 from moco.data.ahead import ahead
 from moco.data.loader import Loader, Plan, killed_workers_are_told
-from moco.data.memory import Skipped
-from moco.data.names import one_line
 from moco.encoder import Encoder
 from moco.errors import MocoError
 from moco.health import chance, judge
 from moco.machine import Machine
-from moco.run.atomic import copy_atomically, keep_as, write_text
+from moco.run.atomic import copy_atomically, keep_as
 from moco.run.directory import RunDirectory
 from moco.run.encoder_file import save_encoder
 from moco.run.log import Log, Row
 from moco.run.show import Show
+from moco.run.skipped import SkipBudget
 from moco.run.stop import Stopped, signals_heard
 from moco.run.tensors import read_tensors, write_tensors
 from moco.training import Training, train_step
@@ -175,39 +174,6 @@ def refuse_bad_loss(t: Training) -> None:
             f"the loss or the weights are not finite numbers since step {bad} (noticed at step {t.step}); the last "
             "checkpoint is from before that. Lower --optim.lr in a new run, or use --machine.precision fp32"
         )
-
-
-class SkipBudget:
-    """Unreadable files: listed with their reason, and no more of them than the machine allows."""
-
-    def __init__(self, run: RunDirectory, names: Callable[[int], str], images: int, most: float) -> None:
-        self._path = run.skipped
-        self._names = names
-        self._images = images
-        self._most = most
-        self._found: Skipped = {}
-        self._lines: list[str] = distributed.on_main(self._read)
-
-    def add(self, skipped: Skipped) -> None:
-        """Note unreadable files; raises MocoError where they exceed the budget."""
-        new = {i: reason for i, reason in skipped.items() if i not in self._found}
-        self._found |= new
-        lines = sorted({*self._lines, *(f"{one_line(self._names(i))}\t{reason}\n" for i, reason in new.items())})
-        if lines != self._lines:
-            self._lines = lines
-            distributed.on_main(lambda: write_text(self._path, "".join(lines)))
-        if len(self) > self._most * self._images:
-            raise MocoError(
-                f"{len(self)} of {self._images} images cannot be read ({self._lines[0].strip().replace(chr(9), ': ')}; "
-                f"all are listed in {self._path}). That is more than {self._most:.1%}; "
-                "remove or repair them, or allow more with --machine.max-skipped"
-            )
-
-    def _read(self) -> list[str]:
-        return self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
-
-    def __len__(self) -> int:
-        return len(self._lines)
 
 
 class _Recorder:

@@ -24,12 +24,13 @@ from moco.dictionary import refuse_a_queue_larger_than_the_data
 from moco.errors import MocoError
 from moco.fast import choose_fast
 from moco.labelfree import LabelFree
-from moco.loop import SkipBudget, pretrain_loop, resume
+from moco.loop import pretrain_loop, resume
 from moco.machine import Machine
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, named_views
 from moco.recipe.auto import FEWEST_IMAGES
 from moco.run.directory import DataRecord, RunDirectory, claim_run, refuse_unusable
+from moco.run.skipped import SkipBudget
 from moco.training import build_training
 from moco.views import Views
 
