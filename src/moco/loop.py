@@ -14,57 +14,19 @@ from moco import distributed
 from moco.data.ahead import ahead
 from moco.data.loader import Loader, Plan, killed_workers_are_told
 from moco.encoder import Encoder
-from moco.errors import MocoError
 from moco.health import chance, judge
 from moco.machine import Machine
-from moco.run.atomic import copy_atomically, keep_as
+from moco.run import checkpoint
 from moco.run.directory import RunDirectory
 from moco.run.encoder_file import save_encoder
 from moco.run.log import Log, Row
 from moco.run.show import Show
 from moco.run.skipped import SkipBudget
 from moco.run.stop import Stopped, signals_heard
-from moco.run.tensors import read_tensors, write_tensors
 from moco.training import Training, train_step
 
 Watch = Callable[[Encoder], dict[str, float]]
 """Something that measures the query encoder now and then and names what it found, such as kNN on labelled images."""
-
-
-def resume(training: Training, run: RunDirectory, show: Show) -> bool:
-    """Restore the run's last checkpoint, if it has one; whether it had.
-
-    Where that is damaged, the one before, which is said; MocoError where neither is whole.
-    """
-    saved, note = distributed.on_main(lambda: _last_whole(run))
-    if note is not None:
-        show.note(note)
-    if saved is None:
-        return False
-    try:
-        training.restore(saved)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise MocoError(f"{run.checkpoint} is of another run ({reason:.200}); {_way_out(run)}") from None
-    return True
-
-
-def _last_whole(run: RunDirectory) -> tuple[dict[str, Any] | None, str | None]:
-    """The state to go on from, if any, and what there is to say about it; raises MocoError where none is whole."""
-    if not run.checkpoint.exists():
-        return None, None
-    try:
-        return read_tensors(run.checkpoint), None
-    except MocoError as error:
-        if not run.checkpoint_before.exists():
-            raise MocoError(f"{error}; {_way_out(run)}") from None
-        saved = read_tensors(run.checkpoint_before)
-        return saved, f"{error}; going on from {run.checkpoint_before.name}, the checkpoint of step {saved['step']:,}"
-
-
-def _way_out(run: RunDirectory) -> str:
-    kept = sorted(p for p in run.checkpoint.parent.glob("*.pt") if p.name.startswith(("epoch-", "step-")))
-    return f"copy {kept[-1].name} over it to go on from there" if kept else "put back a copy, or name another --out"
 
 
 @killed_workers_are_told()
@@ -136,9 +98,7 @@ def _loop(
         if round_done or done or signum or late:
             save(t, run)
             if round_done and machine.keep_every and turn % machine.keep_every == 0:
-                name = f"epoch-{turn:04d}.pt" if plan.length is None else f"step-{t.step:09d}.pt"
-                kept = run.checkpoint.with_name(name)
-                distributed.on_main(lambda kept=kept: copy_atomically(run.checkpoint, kept))  # type: ignore[misc]
+                checkpoint.keep(run, f"epoch-{turn:04d}" if plan.length is None else f"step-{t.step:09d}")
             saved_at = time.monotonic()
             recorder.restart_clock()
         if signum:
@@ -153,27 +113,9 @@ def save(t: Training, run: RunDirectory) -> None:
     Raises MocoError on a full disk, for a training whose loss has left the finite numbers, and where processes no
     longer hold the same; what was saved before stays.
     """
-    refuse_bad_loss(t)
+    t.refuse_bad_loss()
     t.refuse_difference()
-    distributed.on_main(lambda: _write(t, run))
-
-
-def _write(t: Training, run: RunDirectory) -> None:
-    save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step)  # first: a checkpoint never lacks its encoder
-    keep_as(run.checkpoint, run.checkpoint_before)
-    write_tensors(run.checkpoint, t.state())
-
-
-def refuse_bad_loss(t: Training) -> None:
-    """Raise MocoError if the loss of any step so far, or a weight now, is not finite."""
-    bad = t.bad_step()
-    if bad is None and not t.finite():
-        bad = t.step
-    if bad is not None:
-        raise MocoError(
-            f"the loss or the weights are not finite numbers since step {bad} (noticed at step {t.step}); the last "
-            "checkpoint is from before that. Lower --optim.lr in a new run, or use --machine.precision fp32"
-        )
+    checkpoint.save(t, run, first=lambda: save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step))
 
 
 class _Recorder:
@@ -202,7 +144,7 @@ class _Recorder:
         """A row about the last step; here, and only here, the host waits for the device."""
         t, plan = self._t, self._plan
         numbers = {name: float(value) for name, value in values.items()}
-        refuse_bad_loss(t)
+        t.refuse_bad_loss()
         seconds, steps = time.monotonic() - self._since, t.step - self._since_step
         row: Row = {
             "step": t.step,

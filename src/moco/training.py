@@ -13,6 +13,7 @@ from moco import distributed
 from moco.data.loader import Batch, Plan
 from moco.device import Placement, seeded
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
+from moco.errors import MocoError
 from moco.model import Contrastive
 from moco.ops import draw
 from moco.ops.crop import beside
@@ -67,6 +68,17 @@ class Training:
             parts["the dictionary"] = self.dictionary.state_dict().values()
             sums = {name: distributed.checksum(tensors) for name, tensors in parts.items()}
             distributed.refuse_difference({"the step": self.step, **sums})
+
+    def refuse_bad_loss(self) -> None:
+        """Raise MocoError if the loss of any step so far, or a weight now, is not finite; waits for the device."""
+        bad = self.bad_step()
+        if bad is None and not self.finite():
+            bad = self.step
+        if bad is not None:
+            raise MocoError(
+                f"the loss or the weights are not finite numbers since step {bad} (noticed at step {self.step}); the "
+                "last checkpoint is from before that. Lower --optim.lr in a new run, or use --machine.precision fp32"
+            )
 
     @property
     def lr(self) -> float:

@@ -24,11 +24,12 @@ from moco.dictionary import refuse_a_queue_larger_than_the_data
 from moco.errors import MocoError
 from moco.fast import choose_fast
 from moco.labelfree import LabelFree
-from moco.loop import pretrain_loop, resume
+from moco.loop import pretrain_loop
 from moco.machine import Machine
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, named_views
 from moco.recipe.auto import FEWEST_IMAGES
+from moco.run.checkpoint import resume
 from moco.run.directory import DataRecord, RunDirectory, claim_run, refuse_unusable
 from moco.run.skipped import SkipBudget
 from moco.training import build_training
