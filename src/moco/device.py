@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import platform
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -164,6 +166,14 @@ def _rate(step: Callable[[], float]) -> float:
     for _ in range(3):
         step()
     return 3 / (time.perf_counter() - start)
+
+
+def most_memory_gib(device: torch.device) -> float:
+    """Most memory taken so far: of the GPU, or of this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 @contextmanager
