@@ -22,7 +22,7 @@ from moco.errors import MocoError
         ("timm:resnet18", 512),
         ("resnet10w8", 64),
         ("resnet18w16", 128),
-        ("resnet50w4", 128),
+        ("resnet50w8", 256),
     ],
 )
 def test_a_backbone_gives_one_vector_an_image(name, width):
@@ -97,7 +97,7 @@ def test_the_small_stem_is_for_torchvisions_resnets_and_says_so(name):
         ("", ["--encoder.backbone", "timm:"]),
         ("fcn_resnet50", ["fcn_resnet50", "torchvision"]),
         ("resnet19w64", ["resnet19w64", "18", "50"]),
-        ("resnet18w0", ["resnet18w0", "widths"]),
+        ("resnet18w4", ["resnet18w4", "widths 8 or more"]),
         ("timm:resnet_19_of_mine", ["timm:resnet_19_of_mine", "timm has no such model", "resnet"]),
         ("timm:", ["timm:"]),
     ],

@@ -39,7 +39,7 @@ def asked(digits, tmp_path_factory):
     pixels, labels = digits
     for name, part in (("train", slice(0, 200)), ("test", slice(200, 300))):
         np.savez(folder / f"{name}.npz", images=pixels[part], labels=labels[part])
-    recipe = override(v2(), {"encoder.backbone": "resnet10w4", "encoder.stem": "small", "image_size": 16})
+    recipe = override(v2(), {"encoder.backbone": "resnet10w16", "encoder.stem": "small", "image_size": 16})
     torch.manual_seed(3)
     save_encoder(folder / "encoder.pt", build_encoder(recipe.encoder)[0], recipe, 10)
     return {
@@ -165,7 +165,7 @@ def test_flags_reach_the_protocol_they_belong_to_and_those_not_given_leave_its_d
 
 
 def test_an_encoder_of_another_size_is_judged_beside_and_named(asked, tmp_path):
-    recipe = override(v2(), {"encoder.backbone": "resnet10w2", "encoder.stem": "small", "image_size": 24})
+    recipe = override(v2(), {"encoder.backbone": "resnet10w8", "encoder.stem": "small", "image_size": 24})
     save_encoder(tmp_path / "other.pt", build_encoder(recipe.encoder)[0], recipe, 1)
     protocols = [FewLabelsFinetune(amounts=("2",), draws=2, **SHORT)]
     (result,) = evaluate(protocols=protocols, against=(str(tmp_path / "other.pt"),), **asked)

@@ -21,15 +21,19 @@ _DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "152": (Bottleneck, [3, 8, 36, 3]),
 }
 
+NARROWEST = 8
+"""Channels of the first stage. Below, the backward pass of a 1x1 convolution of stride 2 over images in channels_last writes
+past its memory on processors with AVX2 and without AVX-512 (torch 2.14, oneDNN), and the process dies or computes on."""
+
 
 def refuse_unknown(name: str) -> None:
     """Raise MocoError for a name that `build_backbone` does not know; makes nothing."""
     if name.startswith("timm:"):
         _refuse_unknown_to_timm(name.removeprefix("timm:"))
     elif match := re.fullmatch(r"resnet(\d+)w(\d+)", name):
-        if match[1] not in _DEPTHS or int(match[2]) < 1:
+        if match[1] not in _DEPTHS or int(match[2]) < NARROWEST:
             depths = ", ".join(_DEPTHS)
-            raise MocoError(f"--encoder.backbone {name}: depths are {depths}, widths 1 or more (64 is usual)")
+            raise MocoError(f"--encoder.backbone {name}: depths are {depths}, widths {NARROWEST} or more (64 is usual)")
     elif name not in models.list_models(module=models):
         raise MocoError(
             f"--encoder.backbone {name}: torchvision has no such model; take one of it (resnet18, resnet50, "
