@@ -23,10 +23,12 @@ class Pretrain:
     out: Path
     """The run directory: made, or continued."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    time: str | None = None
+    """What `auto` may take in all: 90s, 20m, 2h, 3d. None: 30m on a CPU, 2h on a GPU, if no length is given."""
     watch: str | None = None
     """Labelled images (FOLDER/<class>/x.jpg, or with train/ and test/ above) on which kNN is measured now and then."""
     views: str | None = None
-    """A named set of views: photos, documents, microscopy or satellite."""
+    """Named views: photos, gentle, documents, near, crops, colours, microscopy or satellite. None: auto tries them."""
     machine: Machine = field(default_factory=Machine)
 
 
@@ -47,6 +49,7 @@ def run(arguments: list[str]) -> None:
             asked.data,
             asked.out,
             name,
+            time=asked.time,
             views=asked.views,
             watch=asked.watch,
             machine=asked.machine,

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from moco.data.loader import Plan
 from moco.data.names import printable
+from moco.pages.chosen import chosen
 from moco.pages.curves import curves, series
 from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
 from moco.pages.tables import table_of
@@ -53,6 +54,8 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         path_in_python=json.dumps(str(run.path), ensure_ascii=False),
         path_in_shell=shlex.quote(str(run.path)),
         health=_health(rows),
+        verdict=run.read("verdict.json").get("sentence", ""),
+        chosen=chosen(run.read("auto.json")),
         facts=_facts(recipe, rows, run.read("data.json"), pictures),
         placement=run.read("machine.json").get("placement", ""),
         size=recipe.image_size,
