@@ -15,7 +15,7 @@ LAYERS = [
     ["drawn"],
     ["apply"],
     ["views", "preprocess", "backbones", "dictionary", "optim"],
-    ["encoder", "shuffle"],
+    ["encoder", "shuffle", "foreign"],
     ["model"],
     ["run"],
     ["embed", "training"],

@@ -49,6 +49,12 @@ def build_backbone(name: str, stem: Stem = "imagenet") -> tuple[nn.Module, int]:
     first convolution of stride 1 (`small`) or 2 (`half`) and no max-pooling, or torchvision's. Raises MocoError for a
     name that is none of these.
     """
+    backbone = make_backbone(name, stem)
+    return backbone, _width(backbone, name)
+
+
+def make_backbone(name: str, stem: Stem = "imagenet") -> nn.Module:
+    """The same without D, which takes a forward pass; so it is made in shapes alone where no weights are wanted."""
     refuse_unknown(name)
     if name.startswith("timm:"):
         backbone = _timm(name.removeprefix("timm:"))
@@ -58,7 +64,7 @@ def build_backbone(name: str, stem: Stem = "imagenet") -> tuple[nn.Module, int]:
         backbone = _torchvision(name)
     if stem != "imagenet":
         _shrink_stem_(backbone, name, stem)
-    return backbone, _width(backbone, name)
+    return backbone
 
 
 class _WideResNet(ResNet):  # type: ignore[misc]
