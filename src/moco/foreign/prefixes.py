@@ -125,7 +125,7 @@ def choose(found: Sequence[Found], asked: str | None) -> Found:
         return wanted[0]
     if len(found) == 1:
         return found[0]
-    ranks = [_rank(one.prefix) for one in found]
+    ranks = [rank(one.prefix) for one in found]
     best = [one for one, rank in zip(found, ranks, strict=True) if rank == max(ranks)]
     if len(best) > 1:
         raise MocoError(f"it holds {len(best)} backbones, none of them known to be the query's: {_listing(best)}")
@@ -135,12 +135,13 @@ def choose(found: Sequence[Found], asked: str | None) -> Found:
 def once(found: Sequence[Found], tensors: Tensors) -> list[Found]:
     """Each backbone once: a file may name the same memory several times, as where it holds a module and its wrapper."""
     first: dict[int, Found] = {}
-    for one in sorted(found, key=lambda one: -_rank(one.prefix)):
+    for one in sorted(found, key=lambda one: -rank(one.prefix)):
         first.setdefault(tensors[one.landmark].data_ptr(), one)
     return [one for one in found if any(one is kept for kept in first.values())]
 
 
-def _rank(prefix: str) -> int:
+def rank(prefix: str) -> int:
+    """1 for what is called the query's, 0 where the words say nothing, below for what follows it."""
     words = set(re.split(r"[._]", prefix.lower()))
     return int(bool(words & _QUERY)) - 2 * int(bool(words & _KEY))
 

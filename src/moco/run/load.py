@@ -97,11 +97,10 @@ def open_encoder(path: str | os.PathLike[str]) -> Opened:
         data, settings = read_folder(place)
         refuse_what_shapes_hide(settings)
         return _from_file(contents(data), place, asked, settings)
-    data = read_file(place)
-    if isinstance(data, dict) and data.get("format") == FORMAT and asked is None:
-        del data
+    held = contents(read_file(place))
+    if held.words.get("format") == FORMAT and asked is None:
         return _from_run(place, RunDirectory(place.parent) if is_run(place.parent) else None)
-    return _from_file(contents(data), place, asked)
+    return _from_file(held, place, asked)
 
 
 def split_prefix(text: str) -> tuple[Path, str | None]:
