@@ -1,15 +1,21 @@
 """Files in the layouts of other libraries give exactly the features of the model that made the weights."""
 
 import argparse
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from foreign_layouts import LAYOUTS, features, resnet, trunk, under, write
+from foreign_layouts import LAYOUTS, features, other, resnet, solver, trunk, under, write
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from moco.backbones import make_backbone
+from moco.commands.embed import embed_images
 from moco.errors import MocoError
-from moco.run.load import open_encoder
+from moco.machine import Machine
+from moco.run.load import load, open_encoder
 
 X = torch.linspace(-1, 1, 2 * 3 * 32 * 32).view(2, 3, 32, 32)
 
@@ -140,3 +146,41 @@ class Half(ResNet):
             made = self._make_layer(BasicBlock, 32 << stage, 1, stride=1 if stage == 0 else 2)
             setattr(self, f"layer{stage + 1}", made)
         self.fc = torch.nn.Linear(256, 16)
+
+
+def test_python_is_told_by_a_line_of_the_log(net, tmp_path, caplog):
+    load(write(tmp_path / "x.pth", "official v2", net.state_dict()))
+    assert [record.getMessage().split(": ", 1)[1][:44] for record in caplog.records] == [
+        "taken: resnet10w64, state_dict.module.encode"
+    ]
+
+
+def test_images_are_not_shown_to_an_encoder_of_thirteen_channels(tmp_path):
+    torch.save(resnet(channels=13).state_dict(), tmp_path / "x.pth")
+    with pytest.raises(MocoError, match=r"takes images of 13 channels, and images are opened in 3"):
+        embed_images(tmp_path / "x.pth", "demo", machine=Machine(device="cpu"))
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from moco.run.load import open_encoder
+def kib(what):
+    return int(re.search(what + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = kib("VmRSS")
+open_encoder(sys.argv[1])
+print(kib("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is counted by Linux")
+@pytest.mark.parametrize("old", [False, True])
+def test_opening_takes_less_memory_than_the_file_and_a_third(net, old, tmp_path):
+    """As it is with a resumable checkpoint of 1 GB (benchmarks/opening.py), of which a third is the encoder."""
+    wide = make_backbone("resnet10w96")  # 42 MiB, as are the key encoder and the solver
+    names = under("module.encoder_q.", wide.state_dict()) | under("module.encoder_k.", other(wide.state_dict()))
+    content = {"epoch": 1, "state_dict": names, "optimizer": solver(wide.state_dict())}
+    torch.save(content, tmp_path / "x.pth", _use_new_zipfile_serialization=not old)
+    size = (tmp_path / "x.pth").stat().st_size
+    done = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path / "x.pth")], capture_output=True, check=True)
+    assert 1024 * int(done.stdout) < 1.3 * size

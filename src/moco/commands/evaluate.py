@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moco import distributed
+from moco.commands.opened import open_for_images
 from moco.commands.parts import Name, open_parts, refuse_unclear_data
 from moco.commands.tell import Silent, Teller
 from moco.data.open import open_source
@@ -27,7 +28,7 @@ from moco.protocols.linear import Linear
 from moco.protocols.linear_quick import LinearQuick
 from moco.protocols.result import Result, slug
 from moco.run.directory import refuse_unwritable
-from moco.run.load import Opened, open_encoder
+from moco.run.load import Opened
 
 PROTOCOLS: dict[str, type[Judge]] = {
     protocol.name: protocol
@@ -63,10 +64,10 @@ def evaluate(
     refuse_unclear_data(data, train, test, split)
     with distributed.processes(machine.device, machine.timeout_seconds):
         tell = tell if tell is not None and distributed.main_process() else Silent()
-        opened = _opened(encoder)
+        opened = open_for_images(encoder, tell)
         folder, name = _where(encoder, opened, out), slug(os.fspath(_the(data, test)))
         distributed.on_main(lambda: refuse_unwritable(folder))  # rather now than after what takes hours
-        others = {one: _opened(one) for one in against if one not in BASELINES}
+        others = {one: open_for_images(one, tell) for one in against if one not in BASELINES}
         labelled = any(judge.needs_labels for judge in judges)
         parts = distributed.on_each(lambda: open_parts(data, train, test, split, tell.note)) if labelled else None
         whole = any(not judge.needs_labels for judge in judges)
@@ -110,10 +111,6 @@ def named_protocol(name: str, flags: Mapping[str, Any] | None = None) -> Judge:
         for field in dataclasses.fields(protocol)  # type: ignore[arg-type]
     }
     return protocol(**{own[flag]: value for flag, value in (flags or {}).items() if flag in own and value is not None})
-
-
-def _opened(encoder: Name) -> Opened:
-    return distributed.on_each(lambda: open_encoder(encoder))
 
 
 def _the(*names: Name | None) -> Name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from moco.recipe import Normalize, Recipe
 from moco.run.directory import RunDirectory, find_run, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
 
+_LOG = logging.getLogger("moco")
 _LIBRARIES = ("torchvision:", "timm:")
 _SIZE = 224
 
@@ -62,9 +64,12 @@ def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, P
     """An encoder in eval mode, and the preprocessing that belongs to it; `path` is what `open_encoder` takes.
 
     `preprocess` maps a PIL image or an H x W x 3 uint8 array to a 3 x S x S tensor; the encoder maps N x 3 x S x S to
-    features N x D; with `head`, to the N x C unit vectors of the projection head.
+    features N x D; with `head`, to the N x C unit vectors of the projection head. What was taken of a file of another
+    library, and what left aside, is a line of the logger `moco`.
     """
     opened = open_encoder(path)
+    for note in opened.notes:
+        _LOG.warning("%s: %s", path, note)
     if head and opened.whole is None:
         raise MocoError(f"{path} has no projection head; load it without head=True for its features")
     return opened.whole if head and opened.whole is not None else opened.backbone, opened.preprocess
