@@ -132,6 +132,23 @@ def _of_encoder(given: str, file: Path, beside: Tensors) -> Init:
     return Init(given, where, _digest(file), architecture, dict(encoder.backbone.state_dict()), head | beside)
 
 
+def beginning(
+    run: RunDirectory, given: str | None, recipe: str | Recipe, changes: Mapping[str, Any]
+) -> tuple[Init | None, dict[str, Any]]:
+    """What a run is to start from, if it has not started and is told to, and the changes of the recipe that follow.
+
+    A run that goes on is as it was started: nothing is read, and its record says which changes followed then.
+    """
+    if run.checkpoint.exists():
+        saved = run.read(RECORD)
+        refuse_another_init(saved, given, run.path)
+        return None, {name: value for name, value in saved.get("fields", {}).items() if name not in changes}
+    if given is None:
+        return None, {}
+    init = read_init(given)
+    return init, init.fields(recipe, changes)
+
+
 def record(init: Init, fields: Mapping[str, Any], used: Mapping[str, Any]) -> dict[str, Any]:
     """What init.json keeps."""
     told = {"init": init.given, "file": init.file, "digest": init.digest, "about": init.architecture.about}

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from moco.data.loader import Plan
 from moco.data.names import printable
+from moco.pages.beside import sides
 from moco.pages.chosen import chosen
 from moco.pages.curves import curves, series
 from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
@@ -63,6 +64,7 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         has_encoder=run.encoder.exists(),
         groups=curves(rows),
         tables=[table_of(result) for result in results],
+        sides=sides(run),
         pictures=pictures,
         epochs=EPOCHS,
         query_words=view_words(recipe.query_view, recipe.image_size),
