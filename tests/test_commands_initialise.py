@@ -148,7 +148,7 @@ def test_a_state_that_does_not_fit_the_recipe_is_not_gone_on_with_and_that_is_sa
 def test_what_a_file_says_becomes_the_recipe_but_for_what_the_user_set(tmp_path):
     official_checkpoint(tmp_path / "x.pth.tar", PER_EPOCH)
     init = read_init(str(tmp_path / "x.pth.tar"))
-    fields = init.fields("v2", {"dictionary.size": 99})
+    fields = init.fields(v2(), {"dictionary.size": 99})
     assert fields == {
         "encoder.backbone": "resnet10w64", "encoder.stem": "imagenet", "encoder.dim": C, "encoder.head_layers": 2,
     }  # fmt: skip
@@ -221,4 +221,4 @@ def test_heads_of_another_make_do_not_count_as_official(tmp_path):
     content = LAYOUTS["official v2"](resnet().state_dict())
     content["state_dict"] |= under("module.encoder_q.", mlp("fc", norm=True))
     torch.save(content, tmp_path / "x.pth")
-    assert read_init(str(tmp_path / "x.pth")).fields("v2", {})["encoder.backbone"] == "resnet10w64"
+    assert read_init(str(tmp_path / "x.pth")).fields(v2(), {})["encoder.backbone"] == "resnet10w64"

@@ -25,6 +25,8 @@ class Pretrain:
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     time: str | None = None
     """What `auto` may take in all: 90s, 20m, 2h, 3d. None: 30m on a CPU, 2h on a GPU, if no length is given."""
+    init: str | None = None
+    """Start from what was trained: a file (FILE#PREFIX), a run, torchvision:NAME[=FILE] or timm:NAME[=FILE]."""
     watch: str | None = None
     """Labelled images (FOLDER/<class>/x.jpg, or with train/ and test/ above) on which kNN is measured now and then."""
     views: str | None = None
@@ -52,6 +54,7 @@ def run(arguments: list[str]) -> None:
             time=asked.time,
             views=asked.views,
             watch=asked.watch,
+            init=asked.init,
             machine=asked.machine,
             changes=changes,
             tell=tell,

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from moco import distributed
 from moco.backbones import make_backbone
 from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
@@ -26,7 +27,7 @@ from moco.foreign.hub import fetch
 from moco.foreign.official import Official, read_official
 from moco.foreign.open import find_backbone
 from moco.foreign.prefixes import below
-from moco.recipe import Recipe
+from moco.recipe import Queue, Recipe
 from moco.run.directory import RunDirectory, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
 from moco.run.load import split_prefix
@@ -61,7 +62,8 @@ class Init:
         if a.name is None and "encoder.backbone" not in changes:
             raise MocoError(f"--init {self.given}: {a.about} has no name that a recipe could have; it can be evaluated")
         wanted: dict[str, Any] = {"encoder.backbone": a.name, "encoder.stem": a.stem}
-        if self.official is not None and recipe != "auto" and self.official.head_layers:
+        queued = isinstance(recipe, Recipe) and isinstance(recipe.dictionary, Queue)
+        if self.official is not None and queued and self.official.head_layers:
             dim, size = self.official.queue.shape
             wanted |= {"encoder.dim": int(dim), "encoder.head_layers": self.official.head_layers}
             wanted |= {"dictionary.size": int(size)}
@@ -132,21 +134,34 @@ def _of_encoder(given: str, file: Path, beside: Tensors) -> Init:
     return Init(given, where, _digest(file), architecture, dict(encoder.backbone.state_dict()), head | beside)
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What a run that has not started yet is to start from, and the changes of the recipe that follow from it."""
+
+    init: Init | None
+    """None: from random weights, or not at all, where the run goes on."""
+    fields: dict[str, Any]
+
+
 def beginning(
-    run: RunDirectory, given: str | None, recipe: str | Recipe, changes: Mapping[str, Any]
-) -> tuple[Init | None, dict[str, Any]]:
-    """What a run is to start from, if it has not started and is told to, and the changes of the recipe that follow.
+    run: RunDirectory, given: str | os.PathLike[str] | None, recipe: str | Recipe, changes: Mapping[str, Any]
+) -> Beginning:
+    """What `--init` comes to, on all processes.
 
     A run that goes on is as it was started: nothing is read, and its record says which changes followed then.
     """
+    return distributed.on_each(lambda: _beginning(run, None if given is None else os.fspath(given), recipe, changes))
+
+
+def _beginning(run: RunDirectory, given: str | None, recipe: str | Recipe, changes: Mapping[str, Any]) -> Beginning:
     if run.checkpoint.exists():
         saved = run.read(RECORD)
         refuse_another_init(saved, given, run.path)
-        return None, {name: value for name, value in saved.get("fields", {}).items() if name not in changes}
+        return Beginning(None, {k: v for k, v in saved.get("fields", {}).items() if k not in changes})
     if given is None:
-        return None, {}
+        return Beginning(None, {})
     init = read_init(given)
-    return init, init.fields(recipe, changes)
+    return Beginning(init, init.fields(recipe, changes))
 
 
 def record(init: Init, fields: Mapping[str, Any], used: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time as clock
 from pathlib import Path
@@ -13,6 +14,8 @@ from moco.backbones import refuse_unknown
 from moco.commands.choose import choose_recipe, named_recipe
 from moco.commands.conclude import conclude
 from moco.commands.fit import Ask, fit, goes_on, usual
+from moco.commands.init import Beginning, beginning
+from moco.commands.initialise import begin_
 from moco.commands.start import Start, record_of, start
 from moco.commands.tell import Silent, Teller
 from moco.commands.watch import KNNWatch, open_watched
@@ -46,6 +49,7 @@ def pretrain(
     time: str | None = None,
     views: str | None = None,
     watch: str | os.PathLike[str] | None = None,
+    init: str | os.PathLike[str] | None = None,
     machine: Machine | None = None,
     changes: dict[str, Any] | None = None,
     tell: Teller | None = None,
@@ -56,8 +60,10 @@ def pretrain(
     `recipe` is a Recipe, the name of one (`auto`, `v2`, ...), a JSON file of one, or `file.py:function`; `changes` sets
     fields of it by dotted name (`{"optim.lr": 0.1}`). `time` is what `auto` may take in all, as in `20m`, `2h` or `3d`
     (half an hour on a CPU and two hours on a GPU, where neither it nor a length is given). The same call again goes on
-    with a run that was stopped. `watch` names labelled images on which kNN is measured now and then. `until` stops
-    after so many epochs, saved and without a report; a later call goes on. Raises MocoError, and Stopped at Ctrl-C.
+    with a run that was stopped. `watch` names labelled images on which kNN is measured now and then. `init` names what
+    to start from instead of random weights: a file of any library (`FILE#PREFIX`), a run, `torchvision:NAME[=FILE]`,
+    `timm:NAME[=FILE]`. `until` stops after so many epochs, saved and without a report; a later call goes on. Raises
+    MocoError, and Stopped at Ctrl-C.
     """
     began = clock.monotonic()
     machine, out = machine or Machine(), Path(out)
@@ -70,10 +76,12 @@ def pretrain(
         ask.refuse_contradiction(recipe)
         if views is not None:
             named_views(views)
+        run = RunDirectory(out)
+        begin = beginning(run, init, recipe, ask.changes)
+        ask = dataclasses.replace(ask, changes=begin.fields | ask.changes)
         source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
         facts = distributed.on_main(lambda: survey(source))
         tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
-        run = RunDirectory(out)
         chosen = distributed.on_main(lambda: _kept(run, recipe, ask))
         if chosen is None and recipe == "auto" and _is_measured(ask, source):
             _refuse(usual(facts, ask), source)
@@ -97,7 +105,7 @@ def pretrain(
                 distributed.on_main(lambda: claim_run(run, fitted, machine, record))
                 if (seconds := ask.seconds(begun.placement.device.type)) is not None:
                     show = Pace(tell, began, seconds)
-            _pretrain(begun, chosen, watched, until, show)
+            _pretrain(begun, begin, chosen, watched, until, show)
             if until is None:
                 conclude(begun, chosen)
                 page = distributed.on_main(lambda: _report(out))
@@ -132,7 +140,9 @@ def _report(out: Path) -> Path:
     return report(out)
 
 
-def _pretrain(start: Start, recipe: Recipe, watched: Labelled | None, until: int | None, show: Show) -> None:
+def _pretrain(
+    start: Start, begin: Beginning, recipe: Recipe, watched: Labelled | None, until: int | None, show: Show
+) -> None:
     run, source, machine, placement, tell = start.run, start.source, start.machine, start.placement, start.tell
     training = build_training(recipe, len(source), placement)
     plan = Plan.of(recipe, source, distributed.number(), distributed.count())
@@ -141,6 +151,8 @@ def _pretrain(start: Start, recipe: Recipe, watched: Labelled | None, until: int
             tell.note(f"{run.path} is finished ({training.step:,} steps); nothing is left to do")
             return
         tell.note(f"going on from step {training.step:,} of {plan.steps:,}")
+    else:
+        begin_(training, begin, run, tell.note)
     fast, why = choose_fast(training, machine.compile, start.kept_fast, plan.steps - training.step, tell.note)
     if why:
         tell.note(why)

@@ -18,6 +18,7 @@ from moco.run.atomic import trouble_is_told, write_text
 from moco.run.environment import environment
 
 _EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json", "auto.json"}
+_EARLY |= {"init.json"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
 
