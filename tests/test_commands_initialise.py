@@ -165,6 +165,9 @@ def test_a_backbone_alone_is_taken_and_the_rest_is_random(layout, tmp_path):
         assert torch.equal(t.model.query_encoder.backbone.state_dict()[name], tensor)
         assert torch.equal(t.model.key_encoder.backbone.state_dict()[name], tensor)
     assert "no head of this shape in it: the head is random" in said[0]
+    torch.save({k: v.half() if v.is_floating_point() else v for k, v in weights.items()}, tmp_path / "x.pth")
+    _, said, _ = begun(read_init(str(tmp_path / "x.pth")))
+    assert "the backbone (resnet10w64); its weights are float16, used as float32" in said[0]
     before, _, _ = begun()
     assert torch.equal(before.model.query_encoder.head[0].weight, t.model.query_encoder.head[0].weight)
 

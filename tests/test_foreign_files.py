@@ -28,7 +28,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab\
         (b"<!DOCTYPE html><html>", "is a web page"),
         (b"GGUF\x03\x00\x00\x00", "GGUF file, which holds quantised weights"),
         (b"\x1f\x8b\x08\x00", "is compressed; unpack it first"),
-        (b"PK\x03\x04 half a zip", "is damaged"),
+        (b"PK\x03\x04 half a zip", "is cut off: its end is missing"),
         (b"weights = 3", "is not a file of weights that is known"),
         (b"\x80\x02}q\x00(X", "is damaged"),
         (b"\x20\x00\x00\x00\x00\x00\x00\x00{not json", "is damaged"),
@@ -105,7 +105,7 @@ def test_a_truncated_file_is_refused(tmp_path):
     torch.save(resnet().state_dict(), tmp_path / "x.pth")
     whole = (tmp_path / "x.pth").read_bytes()
     (tmp_path / "x.pth").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(MocoError, match="is damaged"):
+    with pytest.raises(MocoError, match="is cut off"):
         open_encoder(tmp_path / "x.pth")
     (tmp_path / "x.pth").write_bytes(whole[:5000000] + b"\0\0\0\0" + whole[5000004:])
     with pytest.raises(MocoError, match=r"the checksum of .* is wrong"):

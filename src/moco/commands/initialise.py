@@ -73,8 +73,7 @@ def _backbone_(t: Training, init: Init) -> str:
             f"--init {init.given} is {init.architecture.about} with the stem {init.architecture.stem}; this run's is "
             f"{t.recipe.encoder.backbone} with {t.recipe.encoder.stem}; leave out --encoder.backbone and --encoder.stem"
         )
-    _fill(net, given, init)
-    return about
+    return "; ".join([about, *_fill(net, given, init)])
 
 
 def _queue_(t: Training, init: Init, taken: list[str]) -> list[str]:
@@ -90,9 +89,9 @@ def _queue_(t: Training, init: Init, taken: list[str]) -> list[str]:
     return []
 
 
-def _fill(net: nn.Module, tensors: Tensors, init: Init) -> None:
+def _fill(net: nn.Module, tensors: Tensors, init: Init) -> list[str]:
     with torch.no_grad():
-        fill_(net, dict(tensors), Path(init.file or init.given))
+        return fill_(net, dict(tensors), Path(init.file or init.given))
 
 
 def _unlike(t: Training, official: Official) -> str | None:

@@ -97,6 +97,8 @@ def _read(path: Path, start: bytes) -> Any:
 
 
 def _zip(path: Path) -> Any:
+    if not zipfile.is_zipfile(path):
+        raise MocoError(f"{path} is cut off: its end is missing; fetch or copy it again")
     refuse_damage(path)
     with zipfile.ZipFile(path) as file:
         names = file.namelist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,9 @@ def _repository(hub_id: str, told: Any) -> str:
 
 
 def _fetched(get: Callable[[], Any], what: str, address: str) -> Any:
+    clients = logging.getLogger("huggingface_hub")  # tells of each time it asks again
+    level = clients.level
+    clients.setLevel(logging.ERROR)
     try:
         return get()
     except Exception as error:  # whatever the hub's client raises: no route, no name, refused, damaged
@@ -63,3 +67,5 @@ def _fetched(get: Callable[[], Any], what: str, address: str) -> Any:
             f"the weights of {what} could not be fetched ({reason}); fetch {address} where there is a connection, "
             f"and give the file: {what}=FILE"
         ) from None
+    finally:
+        clients.setLevel(level)

@@ -43,7 +43,7 @@ def find_backbone(held: Contents, path: Path, asked: str | None = None, named: A
         raise MocoError(f"{path} holds no tensors{told}")
     found, near = backbones(shapes, held.words) if named is None else backbones_named(shapes, named)
     if not found:
-        raise MocoError(f"{path} {_why_none(shapes, near, path)}")
+        raise MocoError(f"{path} {_why_none(shapes, near, path, named)}")
     try:
         chosen = choose(found if asked else once(found, held.tensors), asked)
     except MocoError as error:
@@ -123,7 +123,9 @@ def _notes(held: Contents, found: Found, used: set[str]) -> list[str]:
     return notes
 
 
-def _why_none(shapes: Tensors, near: list[Near], path: Path) -> str:
+def _why_none(shapes: Tensors, near: list[Near], path: Path, named: Architecture | None) -> str:
+    if near and named is not None:
+        return f"does not fit {named.about}: {min(near, key=lambda one: one.why.size).why.told}; name another one"
     if near:
         best = min(near, key=lambda one: one.why.size)
         return (

@@ -147,7 +147,8 @@ def rank(prefix: str) -> int:
 
 
 def _listing(found: Sequence[Found]) -> str:
-    return ", ".join(f"#{one.place} ({one.architecture.about})" for one in found)
+    names = (f"#{one.place}" if one.prefix else "one without a prefix" for one in found)
+    return ", ".join(f"{name} ({one.architecture.about})" for name, one in zip(names, found, strict=True))
 
 
 def beside(tensors: Tensors, prefix: str, used: set[str]) -> str:
