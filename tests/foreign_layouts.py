@@ -68,11 +68,10 @@ def solver(weights):
 
 def foreign(module, name, **fields):
     """An object of a class that only the library has: it can be pickled, and is not there to be imported."""
-    room = types.ModuleType(module)
-    kind = type(name, (), {"__module__": module})
-    setattr(room, name, kind)
-    sys.modules[module] = room
+    room = sys.modules.setdefault(module, types.ModuleType(module))
     sys.modules.setdefault(module.split(".")[0], types.ModuleType(module.split(".")[0]))
+    kind = getattr(room, name, None) or type(name, (), {"__module__": module})
+    setattr(room, name, kind)
     made = kind()
     vars(made).update(fields)
     return made

@@ -26,7 +26,7 @@ class Dialect:
 
     def prefixes(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         """What stands before the landmark, wherever it is found, and the landmark there."""
-        pattern = re.compile(rf"(|.*\.){self.landmark}")
+        pattern = re.compile(rf"(|.*?\.){self.landmark}")
         found = {match[1]: name for name in names if (match := pattern.fullmatch(name))}
         yield from found.items()
 

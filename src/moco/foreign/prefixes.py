@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from moco.errors import MocoError
-from moco.foreign import convnexts, resnets, transformers
+from moco.foreign import convnexts, haiku, resnets, transformers
 from moco.foreign.architecture import Architecture, Misfit, misfit
 from moco.foreign.containers import Tensors
 from moco.foreign.dialect import Dialect, Translate
 from moco.foreign.listed import first_name, listed, other_channels
 
-DIALECTS: list[Dialect] = [*resnets.DIALECTS, *transformers.DIALECTS, *convnexts.DIALECTS]
+DIALECTS: list[Dialect] = [*resnets.DIALECTS, *transformers.DIALECTS, *convnexts.DIALECTS, *haiku.DIALECTS]
 """A library's names for a family of architectures are a line here."""
 
 _QUERY = {"q", "query", "online", "student", "base"}
