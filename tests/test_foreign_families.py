@@ -11,6 +11,8 @@ from torchvision import models
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 from moco.errors import MocoError
+from moco.foreign import transformers as transformers_of
+from moco.foreign.architecture import shapes_alone
 from moco.run.load import open_encoder
 
 timm = pytest.importorskip("timm")
@@ -239,3 +241,22 @@ def test_a_file_that_names_its_architecture_in_an_object_is_still_found(tmp_path
     config = foreign("omegaconf.dictconfig", "DictConfig", _content={"arch": "vit_none_such"})
     torch.save({"model": net.state_dict(), "cfg": config}, tmp_path / "x.pth")
     assert "2 blocks, 64 wide" in open_encoder(tmp_path / "x.pth").about
+
+
+@pytest.mark.parametrize(
+    ("name", "dinov2"),
+    [
+        ("vit_small_patch16_224", 0),
+        ("vit_base_patch8_224", 0),
+        ("vit_huge_patch14_224", 0),
+        ("vit_small_patch14_dinov2", 1),
+    ],
+)
+def test_the_usual_transformers_have_the_name_and_the_heads_of_timm(name, dinov2):
+    with shapes_alone(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net = timm.create_model(name, num_classes=0)
+    read = transformers_of.read({k: v.to("meta") for k, v in net.state_dict().items()})
+    assert read.name == f"timm:{name}"
+    assert read.size == (518 if dinov2 else 224)
+    assert read.outline.blocks[0].attn.num_heads == net.blocks[0].attn.num_heads

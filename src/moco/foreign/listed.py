@@ -110,11 +110,12 @@ def _named(words: Mapping[str, Any]) -> Iterator[str]:
         if place.split(".")[-1] in ("arch", "architecture", "model_name", "model") and isinstance(word, str):
             if word in models.list_models(module=models):
                 yield word
-            if _in_timm(word):
+            if in_timm(word):
                 yield f"timm:{word}"
 
 
-def _in_timm(name: str) -> bool:
+def in_timm(name: str) -> bool:
+    """Whether timm has a model of this name; False where it is not installed."""
     try:
         import timm
     except ImportError:

@@ -104,7 +104,7 @@ def _half(why: Misfit) -> bool:
 def _read(dialect: Dialect, inside: Tensors, prefix: str, tensors: Tensors) -> Architecture | None:
     """Heads of MoCo v3's ViT-S are half as wide as all others', which shapes cannot tell, and what is beside can."""
     if dialect.read is transformers.read and prefix.endswith(("base_encoder.", "momentum_encoder.")):
-        return transformers.read(inside, head_width=32 if _width(inside) == 384 else 64)
+        return transformers.read(inside, heads=12 if _width(inside) == 384 else None)
     return dialect.read(inside)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moco.errors import MocoError
+from moco.foreign.transformers import usual_heads
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize
 
@@ -32,5 +33,5 @@ def refuse_what_shapes_hide(settings: Mapping[str, Any]) -> None:
     if kind in usual and activation not in (None, usual[str(kind)]):
         raise MocoError(f"hidden_act is {activation} in its config.json; {usual[str(kind)]} is what is made here")
     heads, width = settings.get("num_attention_heads"), settings.get("hidden_size")
-    if kind in ("vit", "dinov2") and isinstance(heads, int) and isinstance(width, int) and width != 64 * heads:
-        raise MocoError(f"its config.json has {heads} heads of {width // heads}; heads of 64 are made here")
+    if kind in ("vit", "dinov2") and isinstance(width, int) and heads not in (None, usual_heads(width)):
+        raise MocoError(f"its config.json has {heads} heads where {usual_heads(width)} are usual: this ViT is not made")

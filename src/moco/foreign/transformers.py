@@ -13,10 +13,17 @@ from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Tensors
 from moco.foreign.dialect import Dialect, renamed
+from moco.foreign.listed import in_timm
 
 _NAMES = {192: "tiny", 384: "small", 768: "base", 1024: "large", 1280: "huge"}
-_WIDTH_OF_A_HEAD = 64
-"""Of all usual ones; MoCo v3's ViT-S, whose heads are 32 wide, is told from them by what lies beside it."""
+
+
+def usual_heads(width: int) -> int:
+    """Heads of a ViT of this width: 64 wide, but for the 16 of ViT-H, -g and -G (arXiv:2106.04560).
+
+    Shapes do not tell. MoCo v3's ViT-S, which has 12 where all others have 6, is told by what lies beside it.
+    """
+    return 16 if width in (1280, 1408, 1664) else width // 64
 
 
 def make(options: tuple[tuple[str, Any], ...], eps: float, swiglu: bool) -> nn.Module:
@@ -33,7 +40,7 @@ def make(options: tuple[tuple[str, Any], ...], eps: float, swiglu: bool) -> nn.M
     return made
 
 
-def read(tensors: Tensors, head_width: int = _WIDTH_OF_A_HEAD, eps: float = 1e-6) -> Architecture | None:
+def read(tensors: Tensors, heads: int | None = None, eps: float = 1e-6) -> Architecture | None:
     """The transformer that tensors by timm's names are of, if they can be of one."""
     patch, position = tensors.get("patch_embed.proj.weight"), tensors.get("pos_embed")
     hidden = tensors.get("blocks.0.mlp.fc1.weight")
@@ -48,7 +55,9 @@ def read(tensors: Tensors, head_width: int = _WIDTH_OF_A_HEAD, eps: float = 1e-6
     registers = int(tensors["reg_token"].shape[1]) if "reg_token" in tensors else 0
     tokens, classes = int(position.shape[1]), int("cls_token" in tensors)
     grid, alone = _grid(tokens, classes + registers)
-    if grid == 0 or width % head_width:
+    usual = usual_heads(width)
+    heads = heads or usual
+    if grid == 0 or heads == 0 or width % heads:
         return None
     swiglu = int(hidden.shape[0]) == 2 * int(second.shape[1])
     options: dict[str, Any] = {
@@ -57,7 +66,7 @@ def read(tensors: Tensors, head_width: int = _WIDTH_OF_A_HEAD, eps: float = 1e-6
         "in_chans": channels,
         "embed_dim": width,
         "depth": depth,
-        "num_heads": width // head_width,
+        "num_heads": heads,
         "mlp_ratio": int(hidden.shape[0]) / width,
         "qkv_bias": "blocks.0.attn.qkv.bias" in tensors,
         "qk_norm": "blocks.0.attn.q_norm.weight" in tensors,
@@ -70,21 +79,20 @@ def read(tensors: Tensors, head_width: int = _WIDTH_OF_A_HEAD, eps: float = 1e-6
         "fc_norm": "fc_norm.weight" in tensors,
     }
     plain = not (registers or swiglu or alone or eps != 1e-6 or options["qk_norm"] or options["pre_norm"])
-    plain = plain and head_width == _WIDTH_OF_A_HEAD and options["global_pool"] == "token" and options["qkv_bias"]
+    plain = plain and heads == usual and options["global_pool"] == "token" and options["qkv_bias"]
     name = _name(width, depth, side, grid * side, options["mlp_ratio"], options["init_values"]) if plain else None
-    about = f"a ViT of {depth} blocks, {width} wide, {width // head_width} heads, patches of {side} px"
+    about = f"a ViT of {depth} blocks, {width} wide, {heads} heads, patches of {side} px"
     maker = partial(make, tuple(options.items()), eps, swiglu)
     return Architecture(name or about, maker, name, "imagenet", channels, grid * side)
 
 
 def _name(width: int, depth: int, patch: int, size: int, ratio: float, scale: float | None) -> str | None:
     """What timm calls the usual ones."""
-    usual = width in _NAMES and depth == {1024: 24, 1280: 32}.get(width, 12) and ratio == 4
-    if usual and size == 224 and scale is None and patch in (8, 14, 16, 32):
-        return f"timm:vit_{_NAMES[width]}_patch{patch}_224"
-    if usual and size == 518 and scale and patch == 14 and width <= 1024:
-        return f"timm:vit_{_NAMES[width]}_patch14_dinov2"
-    return None
+    if width not in _NAMES or depth != {1024: 24, 1280: 32}.get(width, 12) or ratio != 4:
+        return None
+    end = {(224, False): "224", (518, True): "dinov2"}.get((size, scale is not None))
+    name = f"vit_{_NAMES[width]}_patch{patch}_{end}"
+    return f"timm:{name}" if end and in_timm(name) else None
 
 
 def _grid(tokens: int, special: int) -> tuple[int, bool]:
