@@ -21,6 +21,7 @@ LAYERS = [
     ["embed", "training"],
     ["fast"],
     ["loop", "health", "labelfree", "protocols", "pages", "study", "tune", "search"],
+    ["handover"],
     ["commands", "display"],
     ["cli"],
     ["__main__", "__init__"],

@@ -36,6 +36,8 @@ class Opened:
     """The same architecture before its first step, from a seed."""
     about: str
     """What it is, in a few words."""
+    name: str
+    """Its backbone, as `build_backbone` takes it."""
     whole: nn.Module | None = None
     """With the projection head: images to unit vectors N x C. None where there is no head."""
     run: RunDirectory | None = None
@@ -96,7 +98,8 @@ def _from_run(file: Path, run: RunDirectory | None) -> Opened:
 
     preprocess = Preprocess(recipe.image_size, recipe.normalize)
     about = f"{recipe.encoder.backbone} after {step:,} steps of {recipe.name}"
-    return Opened(encoder.backbone, preprocess, untrained, about, encoder, run, recipe)
+    name = recipe.encoder.backbone
+    return Opened(encoder.backbone, preprocess, untrained, about, name, encoder, run, recipe)
 
 
 def _from_library(library: str, name: str, file: Path | None) -> Opened:
@@ -160,7 +163,7 @@ def _built(name: str, stem: Literal["imagenet", "small"], preprocess: Preprocess
 
     if options:
         build_backbone(name, stem)  # says so where timm is missing
-    return Opened(untrained(0), preprocess, untrained, name)
+    return Opened(untrained(0), preprocess, untrained, name, name)
 
 
 def _timm_preprocess(name: str) -> Preprocess:
