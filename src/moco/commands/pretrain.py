@@ -21,6 +21,7 @@ from moco.data.source import Source, fingerprint
 from moco.data.survey import Survey, survey
 from moco.device import Placement, find_device, place_all
 from moco.dictionary import refuse_a_queue_larger_than_the_data
+from moco.encoder import norm_words
 from moco.errors import MocoError
 from moco.fast import choose_fast
 from moco.labelfree import LabelFree
@@ -106,6 +107,8 @@ def _pretrain(
     placement = _place(machine, saved)
     tell.note(placement.reason)
     training = build_training(recipe, len(source), placement)
+    if words := norm_words(training.model.query_encoder, recipe.encoder):
+        tell.note(words)
     plan = Plan.of(recipe, source, distributed.number(), distributed.count())
     if resume(training, run, tell):
         if training.step >= plan.steps:
