@@ -36,8 +36,6 @@ class Opened:
     """The same architecture before its first step, from a seed."""
     about: str
     """What it is, in a few words."""
-    name: str
-    """Its backbone, as `build_backbone` takes it."""
     whole: nn.Module | None = None
     """With the projection head: images to unit vectors N x C. None where there is no head."""
     run: RunDirectory | None = None
@@ -46,6 +44,8 @@ class Opened:
     """What it was trained by, where the file says so."""
     trained: bool = True
     """Whether its weights came from anywhere; a library's model without a file has none."""
+    name: str = ""
+    """Its backbone, as `build_backbone` takes it; empty where no name means exactly this."""
 
 
 def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, Preprocess]:
@@ -99,7 +99,7 @@ def _from_run(file: Path, run: RunDirectory | None) -> Opened:
     preprocess = Preprocess(recipe.image_size, recipe.normalize)
     about = f"{recipe.encoder.backbone} after {step:,} steps of {recipe.name}"
     name = recipe.encoder.backbone
-    return Opened(encoder.backbone, preprocess, untrained, about, name, encoder, run, recipe)
+    return Opened(encoder.backbone, preprocess, untrained, about, encoder, run, recipe, name=name)
 
 
 def _from_library(library: str, name: str, file: Path | None) -> Opened:
@@ -163,7 +163,7 @@ def _built(name: str, stem: Literal["imagenet", "small"], preprocess: Preprocess
 
     if options:
         build_backbone(name, stem)  # says so where timm is missing
-    return Opened(untrained(0), preprocess, untrained, name, name)
+    return Opened(untrained(0), preprocess, untrained, name, name=name)
 
 
 def _timm_preprocess(name: str) -> Preprocess:
