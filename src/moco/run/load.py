@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ from moco.foreign.open import Backbone, read_backbone
 from moco.foreign.settings import preprocess_of, refuse_what_shapes_hide
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize, Recipe
+from moco.recipe.parts import Stem
 from moco.run.directory import RunDirectory, find_run, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
 
@@ -54,7 +55,7 @@ class Opened:
     """Its backbone, as `build_backbone` takes it; empty where no name means exactly this."""
     notes: tuple[str, ...] = ()
     """What there is to say about a file of another library: what was taken, and what left aside."""
-    stem: Literal["imagenet", "small"] = "imagenet"
+    stem: Stem = "imagenet"
     """What it does to images first, where it is a ResNet."""
     channels: int = 3
     """Channels of the images it takes."""
