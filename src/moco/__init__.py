@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from moco.recipe import Recipe, cifar, end_to_end, memory_bank, simclr, v1, v2
     from moco.run.load import load
     from moco.run.stop import Stopped
+    from moco.transfer.predictor import load_transfer
 
 if sys.platform == "win32":
     raise ImportError("moco runs on Linux and macOS; on Windows, install it inside WSL (wsl --install)")
@@ -36,6 +37,7 @@ _NAMES = {
     "end_to_end": "moco.recipe",
     "evaluate": "moco.commands.evaluate",
     "load": "moco.run.load",
+    "load_transfer": "moco.transfer.predictor",
     "memory_bank": "moco.recipe",
     "pretrain": "moco.commands.pretrain",
     "report": "moco.commands.report",
@@ -53,6 +55,7 @@ __all__ = [
     "end_to_end",
     "evaluate",
     "load",
+    "load_transfer",
     "memory_bank",
     "pretrain",
     "report",

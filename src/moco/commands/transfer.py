@@ -21,11 +21,13 @@ from moco.run.checkpoint import resume
 from moco.run.directory import DataRecord, RunDirectory, claim_run, refuse_unwritable
 from moco.run.skipped import SkipBudget
 from moco.transfer.batches import Loader, own_groups
+from moco.transfer.gallery import write_gallery
 from moco.transfer.judging import Judge
 from moco.transfer.layouts.annotated import Part, refuse_complaints, summary
 from moco.transfer.layouts.open import open_parts
 from moco.transfer.loop import transfer_loop
 from moco.transfer.model_file import save_model
+from moco.transfer.page import write_page
 from moco.transfer.recipe import RECIPE, TASKS, Transfer, Trial
 from moco.transfer.results import Outcome, write_results
 from moco.transfer.starts import Start, open_starts
@@ -91,10 +93,25 @@ def transfer(
             tell.note(f"{number} of {len(planned)}: {one.folder}, {one.start.about}")
             _fine_tune(one, judged, out / one.folder, placement, machine, tell, looks, Path(data))
         outcomes = [Outcome.read(out / one.folder, one.start.name, one.trial) for one in planned]
-        lines = distributed.on_main(lambda: write_results(out, recipe, outcomes))
-        for line in lines:
+        for line in distributed.main_alone(lambda: _told(out, recipe, outcomes, planned, judged)):
             tell.note(line)
     return out
+
+
+def _told(
+    out: Path, recipe: Transfer, outcomes: Sequence[Outcome], planned: Sequence[Planned], judged: Part
+) -> list[str]:
+    """Write the tables, curves, pictures and page of all that was done; what there is to say about it."""
+    lines = write_results(out, recipe, outcomes)
+    first = [one for one in planned if (one.trial.labels, one.trial.seed) == _first(planned)]
+    pictures = write_gallery(out / "pictures", judged, [(o.start.name, out / o.folder / "model.pt") for o in first])
+    write_page(out / "report.html", recipe, lines, out / "curves.png", pictures)
+    return [*lines, "", f"{out / 'report.html'} shows them with curves and pictures"]
+
+
+def _first(planned: Sequence[Planned]) -> tuple[float, int]:
+    """The largest share of the labels, and the first seed: what pictures are drawn of."""
+    return max(one.trial.labels for one in planned), planned[0].trial.seed
 
 
 def named_task(name: str) -> Transfer:

@@ -65,7 +65,7 @@ def write_results(out: Path, recipe: Transfer, outcomes: Sequence[Outcome]) -> l
     from moco.transfer.curves import draw_curves
 
     draw_curves(out / "curves.png", headline(recipe), outcomes)
-    return [*lines, f"{out / 'curves.png'} draws {headline(recipe)} over steps"]
+    return lines
 
 
 def tables(recipe: Transfer, outcomes: Sequence[Outcome]) -> list[str]:
