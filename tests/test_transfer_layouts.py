@@ -182,12 +182,12 @@ def test_cityscapes_instances_are_the_same_from_polygons_and_from_label_images(t
         stem = "ulm_000001_000019"
         Image.new("RGB", (64, 32)).save(tmp_path / "leftImg8bit" / part / "ulm" / f"{stem}_leftImg8bit.png")
         square = [[4, 4], [12, 4], [12, 20], [4, 20]]
-        objects = [{"label": "car", "polygon": square}, {"label": "sky", "polygon": square}]
+        objects = [{"label": "sky", "polygon": square}, {"label": "car", "polygon": square}]
         objects.append({"label": "persongroup", "polygon": [[30, 4], [40, 4], [40, 12]]})
         fine = tmp_path / "gtFine" / part / "ulm"
         (fine / f"{stem}_gtFine_polygons.json").write_text(json.dumps({"objects": objects}))
     drawn, _ = read_cityscapes(tmp_path, None, None)
-    car, group = drawn.images[0].things
+    car, group = sorted(drawn.images[0].things, key=lambda thing: thing.crowd)
     assert (drawn.classes[car.label], car.crowd, drawn.classes[group.label], group.crowd) == (
         "car",
         False,
@@ -195,7 +195,7 @@ def test_cityscapes_instances_are_the_same_from_polygons_and_from_label_images(t
         True,
     )
     ids = np.zeros((32, 64), dtype=np.uint16)
-    ids[pixels([car.outline], 64, 32)[0] > 0] = 26001
+    ids[pixels([car.outline], 64, 32)[0] > 0] = 26000
     ids[pixels([group.outline], 64, 32)[0] > 0] = 24
     for part in ("train", "val"):
         fine = tmp_path / "gtFine" / part / "ulm"
@@ -203,6 +203,7 @@ def test_cityscapes_instances_are_the_same_from_polygons_and_from_label_images(t
         Image.fromarray(ids).save(fine / f"{stem}_gtFine_instanceIds.png")
         Image.fromarray((ids // 1000).astype(np.uint8)).save(fine / f"{stem}_gtFine_labelIds.png")
     from_ids, _ = read_cityscapes(tmp_path, None, None)
+    assert (pixels([from_ids.images[0].void], 64, 32)[0] == ~np.isin(ids, (24, 26000))).all()
     assert sorted(map(repr, from_ids.images[0].things)) == sorted(map(repr, drawn.images[0].things))
     assert len(read_cityscapes_masks(tmp_path, None, None)[0].classes) == 19
 

@@ -5,10 +5,12 @@ import io
 
 import numpy as np
 import pytest
+from PIL import Image
 from transfer_data import make_coco, make_voc
 
 from moco.errors import MocoError
 from moco.transfer.layouts.annotated import Annotated, Part, Thing
+from moco.transfer.layouts.cityscapes import read_cityscapes
 from moco.transfer.layouts.coco import read_coco, read_keypoints
 from moco.transfer.layouts.outlines import packed, rle
 from moco.transfer.layouts.voc import read_voc
@@ -198,3 +200,50 @@ def test_predictions_come_back_from_disk_in_the_order_of_images(tmp_path):
     files[0].write_text("{")
     with pytest.raises(MocoError, match=r"1.jsonl, line 1, is damaged"):
         list(read_predicted(files))
+
+
+def test_cityscapes_precision_is_that_of_its_own_scripts(tmp_path, monkeypatch):
+    """Void, groups, instances of less than 100 pixels, several matches of one instance, and misses."""
+    scripts = pytest.importorskip("cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling")
+    monkeypatch.setattr(np, "in1d", np.isin, raising=False)  # which the scripts still use
+    monkeypatch.setattr(scripts, "writeDict2JSON", lambda *_: None)  # which takes no numbers of numpy 2
+    rng = np.random.default_rng(3)
+    truths, guessed, predicted = [], [], []
+    for i in range(6):
+        stem = f"ulm_00000{i}_000019"
+        ids = np.full((60, 120), 7, dtype=np.uint16)
+        ids[:20] = 0
+        ids[50:, :40] = 26
+        for n in range(4):
+            size = int(rng.integers(6, 22))
+            x, y = int(rng.integers(0, 120 - size)), int(rng.integers(10, 58 - size))
+            ids[y : y + size, x : x + size] = (26 if n < 3 else 24) * 1000 + n
+        for part, folder in (("train", "leftImg8bit"), ("val", "leftImg8bit"), ("train", "gtFine"), ("val", "gtFine")):
+            (tmp_path / folder / part / "ulm").mkdir(parents=True, exist_ok=True)
+            name = f"{stem}_leftImg8bit.png" if folder == "leftImg8bit" else f"{stem}_gtFine_instanceIds.png"
+            picture = Image.new("RGB", (120, 60)) if folder == "leftImg8bit" else Image.fromarray(ids)
+            picture.save(tmp_path / folder / part / "ulm" / name)
+        truths.append(str(tmp_path / "gtFine/val/ulm" / f"{stem}_gtFine_instanceIds.png"))
+        masks, scores, labels, lines = [], [], [], []
+        for n, value in enumerate([v for v in np.unique(ids) if v >= 24] * 2 + [0, 7]):
+            mask = np.roll(ids == value, rng.integers(-3, 4, 2), axis=(0, 1))
+            mask = mask if value >= 24 else mask & (rng.random((1, 120)) < 0.3)
+            masks.append(packed(mask.astype(np.uint8)))
+            scores.append(round(float(rng.random()), 4))
+            label = 24 if value // 1000 == 24 else 26
+            labels.append({24: 0, 26: 2}[label])
+            Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / f"{stem}_{n}.png")
+            lines.append(f"{stem}_{n}.png {label} {scores[-1]}\n")
+        guessed.append(str(tmp_path / f"{stem}.txt"))
+        (tmp_path / f"{stem}.txt").write_text("".join(lines))
+        boxes = np.zeros((len(masks), 4))
+        predicted.append(Predicted(i, boxes, np.array(scores), np.array(labels), masks))
+    args = scripts.args
+    args.predictionPath, args.gtInstancesFile = str(tmp_path), str(tmp_path / "gt.json")
+    args.JSONOutput, args.quiet = False, True
+    theirs = scripts.evaluateImgLists(guessed, truths, args)["averages"]
+    _, part = read_cityscapes(tmp_path, None, None)
+    ours = cityscapes_precision(part, predicted)
+    assert ours["mask AP"] == pytest.approx(theirs["allAp"])
+    assert ours["mask AP50"] == pytest.approx(theirs["allAp50%"])
+    assert 0.05 < ours["mask AP50"] < 0.95

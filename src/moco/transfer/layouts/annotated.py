@@ -54,6 +54,8 @@ class Annotated:
     """Classes known not to be in the image (LVIS)."""
     incomplete: tuple[int, ...] = ()
     """Classes of which not all are annotated (LVIS)."""
+    void: Any = None
+    """Run lengths of where nothing is judged (Cityscapes)."""
 
 
 @dataclass(frozen=True)

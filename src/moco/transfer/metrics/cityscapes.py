@@ -33,9 +33,11 @@ def cityscapes_precision(part: Part, predicted: Iterable[Predicted]) -> dict[str
         for label in range(len(part.classes)):
             own = [i for i, c in enumerate(one.labels) if c == label and found[i].sum() > 0]
             things = _true(image, label, crowd=False)
-            there[label] |= bool(things)
+            ignored = _true(image, label, crowd=True)
+            ignored += list(pixels([image.void], image.width, image.height)) if image.void is not None else []
+            there[label] |= any(int(t.sum()) >= _LEAST_PIXELS for t in things)
             for number, least in enumerate(OVERLAPS):
-                rows, lost = _match([found[i] for i in own], one.scores[own], things, _true(image, label, True), least)
+                rows, lost = _match([found[i] for i in own], one.scores[own], things, ignored, least)
                 seen[label][number] += rows
                 missed[label, number] += lost
     table = [[_area(seen[c][n], int(missed[c, n])) for n in range(len(OVERLAPS))] for c in np.flatnonzero(there)]
@@ -59,7 +61,7 @@ def _true(image: Annotated, label: int, crowd: bool) -> list[Masks]:
 def _match(
     found: list[Masks], scores: NDArray[np.float64], things: list[Masks], groups: list[Masks], least: float
 ) -> tuple[list[_Seen], int]:
-    """Each found mask that counts, and how many things were missed."""
+    """Each found mask that counts, and how many things were missed; `groups` and small things are ignored."""
     overlap = np.array([[_iou(f, t) for t in things] for f in found]).reshape(len(found), len(things))
     small = [int(t.sum()) < _LEAST_PIXELS for t in things]
     rows: list[_Seen] = []
