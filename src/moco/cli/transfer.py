@@ -47,9 +47,12 @@ class TransferTo:
 def run(arguments: list[str]) -> None:
     """Fine-tune, or go on."""
     name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else ""
-    if name not in TASKS and arguments and not {"-h", "--help"} & {*arguments}:
+    if name not in (*TASKS, "densepose") and arguments and not {"-h", "--help"} & {*arguments}:
         asked = f"there is no task {name!r}" if name else "a task is missing"
-        raise MocoError(f"{asked}; the tasks are {', '.join(TASKS)}")
+        raise MocoError(f"{asked}; the tasks are {', '.join(TASKS)}, densepose")
+    if name == "densepose":
+        _densepose(arguments)
+        return
     recipe = TASKS.get(name, TASKS["detect-voc"])()
     program = f"moco transfer {name or 'TASK'}"
     asked_for = parse(TransferTo, program, _repeated(arguments), TransferTo(tyro.MISSING, tyro.MISSING, recipe))
@@ -81,6 +84,24 @@ def run(arguments: list[str]) -> None:
         sys.exit(128 + stop.signum)
     finally:
         tell.close()
+
+
+@dataclass
+class DensePose:
+    """Write weights and a configuration of DensePose, which Detectron2 trains."""
+
+    start: str
+    """The encoder, as for the other tasks."""
+    out: Path
+    """The folder of the two files."""
+
+
+def _densepose(arguments: list[str]) -> None:
+    asked = parse(DensePose, "moco transfer densepose", arguments)
+    from moco.commands.transfer import densepose
+    from moco.display import Terminal
+
+    densepose(asked.start, asked.out, tell=Terminal())
 
 
 def _repeated(arguments: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from moco.run.checkpoint import resume
 from moco.run.directory import DataRecord, RunDirectory, claim_run, refuse_unwritable
 from moco.run.skipped import SkipBudget
 from moco.transfer.batches import Loader, own_groups
+from moco.transfer.densepose import export_densepose
 from moco.transfer.gallery import write_gallery
 from moco.transfer.judging import Judge
 from moco.transfer.layouts.annotated import Part, refuse_complaints, summary
@@ -98,6 +99,14 @@ def transfer(
     return out
 
 
+def densepose(start: str, out: str | os.PathLike[str], *, tell: Teller | None = None) -> tuple[Path, Path]:
+    """Write (weights, configuration) with which Detectron2 trains DensePose from an encoder; raises MocoError."""
+    weights, config = export_densepose(open_starts([start], "resnet50")[0], Path(out))
+    if tell is not None:
+        tell.note(f"{weights} and {config}: DensePose is trained by Detectron2, not here; {config.name} says how")
+    return weights, config
+
+
 def _told(
     out: Path, recipe: Transfer, outcomes: Sequence[Outcome], planned: Sequence[Planned], judged: Part
 ) -> list[str]:
@@ -117,7 +126,7 @@ def _first(planned: Sequence[Planned]) -> tuple[float, int]:
 def named_task(name: str) -> Transfer:
     """The recipe of a task; raises MocoError where there is none of this name."""
     if name not in TASKS:
-        raise MocoError(f"there is no task {name!r}; the tasks are {', '.join(TASKS)}")
+        raise MocoError(f"there is no task {name!r}; the tasks are {', '.join(TASKS)}, densepose")
     return TASKS[name]()
 
 
