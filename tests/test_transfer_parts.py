@@ -155,6 +155,21 @@ def test_every_parameter_learns_from_every_batch_that_has_things(case, things):
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_every_model_learns_and_finds_in_bf16(case):
+    choice, _ = CASES[case]
+    net = built(replace(choice, least_score=0.0), points=2)
+    one = target(masks=choice.finds == "masks", points=choice.finds == "keypoints")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = net.losses(canvas(), [one, one])
+        sum(total / max(count, 1) for total, count in losses.values()).backward()
+        with torch.no_grad():
+            found = net.eval().find(canvas())
+    assert all(total.dtype == torch.float32 and total.isfinite() for total, _ in losses.values())
+    assert all(p.grad is not None for p in net.parameters())
+    assert found[0].boxes.dtype == torch.float32
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_what_is_found_lies_in_its_image_and_is_sorted(case):
     choice, _ = CASES[case]
     net = built(replace(choice, least_score=0.0, most_found=7), points=2).eval()

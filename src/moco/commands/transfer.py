@@ -207,7 +207,7 @@ def _estimate(planned: Sequence[Planned], placement: Placement, out: Path) -> st
     batches = Loader(one.trial.recipe, one.learnt, one.trial.seed, 0).steps(0)
     first = next(batches)
     seconds = []
-    for _ in range(2):
+    for _ in range(3):  # the first ones also get memory
         begun = time.monotonic()
         tune_step(t, first)
         seconds.append(time.monotonic() - begun)

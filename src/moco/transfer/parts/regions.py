@@ -133,7 +133,6 @@ def pool(features: Sequence[Tensor], boxes: Sequence[Tensor], canvas: Tensor, si
 
 
 def _align(feature: Tensor, rows: Tensor, size: int, scale: float) -> Tensor:
-    aligned: Tensor = roi_align(
-        feature, rows.to(feature.dtype), (size, size), spatial_scale=scale, sampling_ratio=0, aligned=True
-    )
+    """In fp32: a place between two pixels has more digits than bf16 keeps."""
+    aligned: Tensor = roi_align(feature.float(), rows.float(), (size, size), scale, 0, True)
     return aligned
