@@ -24,6 +24,7 @@ from moco.run.skipped import SkipBudget
 from moco.run.stop import Stopped, signals_heard
 from moco.transfer.batches import Loader
 from moco.transfer.judging import Judge
+from moco.transfer.precise import precise_norms
 from moco.transfer.tuning import Tuning, tune_step
 
 Saving = Callable[[Tuning, Path], object]
@@ -52,7 +53,8 @@ def transfer_loop(
     with closing(Record(run, t.step, steps, show, _verdict)) as record, signals_heard() as asked:
         clock = Clock(t.step)
         if t.step == 0:
-            _judge(t, judge, record, loader)
+            with precise_norms(t, loader):
+                _judge(t, judge, record, loader)
         saved_at = time.monotonic()
         clock.restart(t.step)
         for batch in clock.timed(loader.steps(t.step)):
@@ -68,19 +70,29 @@ def transfer_loop(
                 skipped.add(distributed.merged(batch.skipped))
             if t.step in due:
                 t.refuse_bad_loss()
-                _judge(t, judge, record, loader)
+                with precise_norms(t, loader):
+                    _judge(t, judge, record, loader)
+                    _save_model(t, run, save_model)
+            elif signum or late:
+                _save_model(t, run, save_model)
             if t.step in due or signum or late:
-                _save(t, run, save_model)
+                _save(t, run)
                 saved_at = time.monotonic()
                 clock.restart(t.step)
             if signum:
                 raise Stopped(t.step, signum)
 
 
-def _save(t: Tuning, run: RunDirectory, save_model: Saving) -> None:
+def _save_model(t: Tuning, run: RunDirectory, save_model: Saving) -> None:
+    """Write the model as it is used: where it was just judged, with the statistics it was judged by."""
+    t.refuse_bad_loss()
+    distributed.on_main(lambda: save_model(t, run.path / "model.pt"))
+
+
+def _save(t: Tuning, run: RunDirectory) -> None:
     t.refuse_bad_loss()
     t.refuse_difference()
-    checkpoint.save(t, run, first=lambda: save_model(t, run.path / "model.pt"))
+    checkpoint.save(t, run, first=lambda: None)
 
 
 def _judge(t: Tuning, judge: Judge, record: Record, loader: Loader) -> None:

@@ -116,6 +116,9 @@ class Transfer:
     batch: int = 16
     norm_group: int | None = None
     """Images that share BatchNorm's statistics, and are on the device together; None: the whole batch, as SyncBN."""
+    precise_norm: int = 200
+    """Batches over which BatchNorm's statistics are computed again before it is judged, but no more than a tenth of the
+    steps; 0: the running ones are taken."""
     freeze_norm: bool = False
     """BatchNorm keeps the statistics and parameters of the start: the supervised row of LVIS (v1, A.4)."""
     repeat: float = 0.0
@@ -135,6 +138,8 @@ class Transfer:
             raise MocoError(f"--batch {self.batch}: must be at least 1")
         if self.group < 1 or self.batch % self.group:
             raise MocoError(f"--norm-group {self.group}: a batch of {self.batch} does not divide into such groups")
+        if self.precise_norm < 0:
+            raise MocoError(f"--precise-norm {self.precise_norm}: must be 0 or more")
         if self.schedule.steps < 1:
             raise MocoError(f"--schedule.steps {self.schedule.steps}: must be at least 1")
         if not self.optim.lr > 0:
@@ -247,6 +252,7 @@ def segment_voc() -> Transfer:
         views=Cropped(),
         optim=Descent(lr=0.003, norm_decay=1e-4),
         schedule=Schedule(steps=30_000, at=(0.7, 0.9), warmup=0),
+        precise_norm=0,
     )
 
 

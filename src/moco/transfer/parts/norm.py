@@ -20,14 +20,16 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         assert self.running_mean is not None
         assert self.running_var is not None
-        assert self.momentum is not None
         normed, mean, var, count = cast(
             "tuple[Tensor, Tensor, Tensor, Tensor]", _Shared.apply(x, self.weight, self.bias, self.eps)
         )
+        assert self.num_batches_tracked is not None
         with torch.no_grad():
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.num_batches_tracked += 1
+            share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
             unbiased = var * (count / (count - 1).clamp_min(1))
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
         return normed
 
 
