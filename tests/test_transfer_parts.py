@@ -90,7 +90,8 @@ def test_the_pyramid_has_detectron2s_names_too():
 @pytest.mark.parametrize("name", ["resnet10w8", "resnet50w8", "resnet18w16"])
 def test_a_resnet_is_known_by_its_tensors(name):
     assert name_of(build_backbone(name)[0]) == (name, "imagenet")
-    assert name_of(build_backbone(name, "small")[0]) == (name, "small")
+    for stem in ("small", "half"):
+        assert name_of(build_backbone(name, stem)[0]) == (name, stem)
 
 
 def test_another_architecture_is_refused():

@@ -46,7 +46,9 @@ def name_of(net: ResNet) -> tuple[str, str]:
     simple = isinstance(net.layer1[0], BasicBlock)
     depth = sum(blocks) * (2 if simple else 3) + 2
     name = f"resnet{depth}w{net.conv1.out_channels}"
-    stem = "small" if net.conv1.kernel_size == (3, 3) else "imagenet"
+    stem = "imagenet"
+    if net.conv1.kernel_size == (3, 3):
+        stem = "half" if net.conv1.stride == (2, 2) else "small"
     try:
         made = build_backbone(name, stem)[0].state_dict()  # type: ignore[arg-type]
     except MocoError:
