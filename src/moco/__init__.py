@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from moco.recipe import Recipe, cifar, end_to_end, memory_bank, simclr, v1, v2
     from moco.run.load import load
     from moco.run.stop import Stopped
+    from moco.transfer.predictor import load_transfer
 
 if sys.platform == "win32":
     raise ImportError("moco runs on Linux and macOS; on Windows, install it inside WSL (wsl --install)")
@@ -38,6 +39,7 @@ _NAMES = {
     "evaluate": "moco.commands.evaluate",
     "export": "moco.commands.export",
     "load": "moco.run.load",
+    "load_transfer": "moco.transfer.predictor",
     "memory_bank": "moco.recipe",
     "pretrain": "moco.commands.pretrain",
     "report": "moco.commands.report",
@@ -56,6 +58,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "load_transfer",
     "memory_bank",
     "pretrain",
     "report",

@@ -13,6 +13,12 @@ class Check:
     """Read every image once and say what is there."""
 
     data: str
+    task: str | None = None
+    """A task of moco transfer: read the annotations in its layout too, and name what makes no sense."""
+    train: str | None = None
+    """With --task: the part to learn from, as for moco transfer."""
+    test: str | None = None
+    """With --task: the part to be judged on."""
 
 
 def run(arguments: list[str]) -> None:
@@ -23,6 +29,13 @@ def run(arguments: list[str]) -> None:
     from moco.display import Terminal
 
     tell = Terminal()
+    if asked.task is not None:
+        from moco.commands.check_annotated import check_annotated
+
+        lines, too_many = check_annotated(asked.task, asked.data, asked.train, asked.test)
+        for line in lines:
+            tell.note(line)
+        sys.exit(1 if too_many else 0)
     source = open_source(asked.data)
     reading = tell.reading("reading images", len(source))
     found = check(source, reading)

@@ -23,7 +23,7 @@ from moco.recipe.parts import (
     View,
     check,
 )
-from moco.recipe.plain import flatten, from_json, override, to_json
+from moco.recipe.plain import flatten, from_json, override, read_json, to_json
 from moco.recipe.views import VIEWS, named_views
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "memory_bank",
     "named_views",
     "override",
+    "read_json",
     "simclr",
     "to_json",
     "v1",
