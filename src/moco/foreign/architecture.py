@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from moco.foreign.containers import Tensors
+from moco.recipe.parts import Stem
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Architecture:
     """An untrained one: images N x `channels` x S x S to features N x D."""
     name: str | None = None
     """What `--encoder.backbone` calls it; None where no name means exactly this."""
-    stem: Literal["imagenet", "small"] = "imagenet"
+    stem: Stem = "imagenet"
     channels: int = 3
     size: int = 224
     """Side of the images it was made for, where its tensors say so."""
