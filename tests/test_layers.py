@@ -22,6 +22,7 @@ LAYERS = [
     ["fast", "scores", "halving"],
     ["auto"],
     ["loop", "health", "labelfree", "protocols", "pages", "study", "tune", "search"],
+    ["handover"],
     ["commands", "display"],
     ["cli"],
     ["__main__", "__init__"],

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from moco.commands.evaluate import evaluate
+    from moco.commands.export import export
     from moco.commands.pretrain import pretrain
     from moco.commands.report import report
     from moco.errors import MocoError
@@ -35,6 +36,7 @@ _NAMES = {
     "cifar": "moco.recipe",
     "end_to_end": "moco.recipe",
     "evaluate": "moco.commands.evaluate",
+    "export": "moco.commands.export",
     "load": "moco.run.load",
     "memory_bank": "moco.recipe",
     "pretrain": "moco.commands.pretrain",
@@ -52,6 +54,7 @@ __all__ = [
     "cifar",
     "end_to_end",
     "evaluate",
+    "export",
     "load",
     "memory_bank",
     "pretrain",

@@ -93,11 +93,17 @@ def _resnet_of_width(depth: str, width: str) -> nn.Module:
 def _torchvision(name: str) -> nn.Module:
     extra = {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     net: nn.Module = models.get_model(name, weights=None, **extra)
-    classifiers = [n for n, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
-    if not classifiers:
+    place = classifier_name(net)
+    if place is None:
         raise MocoError(f"--encoder.backbone {name}: it has no linear classifier to take off; choose another model")
-    net.set_submodule(classifiers[-1], nn.Identity())
+    net.set_submodule(place, nn.Identity())
     return net
+
+
+def classifier_name(net: nn.Module) -> str | None:
+    """Where a model of torchvision keeps the linear layer of its 1000 classes; None where it has none."""
+    found = [name for name, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
+    return found[-1] if found else None
 
 
 def _refuse_unknown_to_timm(name: str) -> None:

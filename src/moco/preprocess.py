@@ -27,6 +27,11 @@ class Preprocess:
     size: int
     normalize: Normalize
 
+    @property
+    def short_side(self) -> int:
+        """Pixels that the shorter side is resized to before the square is cut out."""
+        return round(self.size * 256 / 224) if self.size >= 64 else self.size
+
     def __call__(self, image: PIL.Image.Image | NDArray[np.uint8]) -> Tensor:
         """float32, 3 x S x S, of a PIL image of any mode or an H x W x 3 uint8 array; raises MocoError for others."""
         if not isinstance(image, PIL.Image.Image | np.ndarray):
@@ -43,7 +48,7 @@ class Preprocess:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise MocoError(f"an image must be H x W x 3 uint8, not {image.shape} of {image.dtype}")
         height, width = image.shape[:2]
-        short = round(self.size * 256 / 224) if self.size >= 64 else self.size
+        short = self.short_side
         if height <= width:
             resized_size = (max(self.size, short * width // height), short)
         else:

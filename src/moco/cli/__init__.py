@@ -23,6 +23,7 @@ COMMANDS = {
     "duplicates": ("ENCODER --data IMAGES", "groups of images that are nearly the same"),
     "outliers": ("ENCODER --data IMAGES", "images unlike all others, first"),
     "cluster": ("ENCODER --data IMAGES", "groups of alike images, the most typical first"),
+    "export": ("ENCODER FORMAT FOLDER", "hand it to another library, opened there and compared"),
     "report": ("RUN", "write RUN/report.html again"),
     "check": ("--data IMAGES", "read every image once: sizes, duplicates, broken files"),
     "pack": ("--data IMAGES --out DIR", "copy images into shards, small enough to read fast"),
