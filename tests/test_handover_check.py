@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from moco import MocoError
-from moco.handover.check import TOLERANCE, compare
+from moco.handover.check import TOLERANCE, compare, original
 from moco.handover.parcel import Exported, parcel_of
 from moco.handover.photographs import COUNT, photographs
 from moco.run.load import open_encoder
@@ -27,6 +27,11 @@ def images(parcel):
     return found
 
 
+@pytest.fixture(scope="module")
+def known(parcel, images):
+    return original(parcel, known)
+
+
 def exported(parcel, change=lambda features: features, **more):
     return Exported("x", "a test", lambda pixels: [change(t) for t in parcel.outputs(pixels)], "", **more)
 
@@ -37,9 +42,9 @@ def test_the_photographs_are_real_and_differ(images):
     assert len({image.tobytes() for image in images}) == COUNT
 
 
-def test_the_same_features_pass_and_the_difference_is_a_share_of_the_largest(parcel, images):
-    assert compare(parcel, exported(parcel), images).features == 0
-    largest = compare(parcel, exported(parcel, lambda t: t + 5e-6 * t.max()), images).features
+def test_the_same_features_pass_and_the_difference_is_a_share_of_the_largest(parcel, known):
+    assert compare(parcel, exported(parcel), known).features == 0
+    largest = compare(parcel, exported(parcel, lambda t: t + 5e-6 * t.max()), known).features
     assert largest == pytest.approx(5e-6, rel=0.1)
 
 
@@ -53,23 +58,23 @@ def test_the_same_features_pass_and_the_difference_is_a_share_of_the_largest(par
         torch.zeros_like,
     ],
 )
-def test_other_features_are_refused(change, parcel, images):
+def test_other_features_are_refused(change, parcel, known):
     with pytest.raises(MocoError, match="opened by a test, it gives other features"):
-        compare(parcel, exported(parcel, change), images)
+        compare(parcel, exported(parcel, change), known)
 
 
-def test_another_size_is_compared_where_it_is_promised(parcel, images):
+def test_another_size_is_compared_where_it_is_promised(parcel, known):
     def only_32(pixels):
         return parcel.outputs(pixels) if pixels.shape[-1] == 32 else [torch.zeros(COUNT, 512)]
 
-    compare(parcel, Exported("x", "a test", only_32, ""), images)
+    compare(parcel, Exported("x", "a test", only_32, ""), known)
     with pytest.raises(MocoError, match="other features"):
-        compare(parcel, Exported("x", "a test", only_32, "", other_size=48), images)
+        compare(parcel, Exported("x", "a test", only_32, "", other_size=48), known)
 
 
-def test_images_that_are_prepared_otherwise_are_refused(parcel, images):
+def test_images_that_are_prepared_otherwise_are_refused(parcel, known):
     ours = parcel.opened.preprocess
-    assert compare(parcel, exported(parcel, prepared=ours), images).pixels == 0
+    assert compare(parcel, exported(parcel, prepared=ours), known).pixels == 0
 
     def smaller_crop(image):
         return ours(image.crop((8, 8, image.width - 8, image.height - 8)))
@@ -79,4 +84,15 @@ def test_images_that_are_prepared_otherwise_are_refused(parcel, images):
 
     for other in (smaller_crop, wrong_mean):
         with pytest.raises(MocoError, match="would prepare images otherwise"):
-            compare(parcel, exported(parcel, prepared=other), images)
+            compare(parcel, exported(parcel, prepared=other), known)
+
+
+def test_an_encoder_that_gives_nothing_finite_does_not_leave(parcel, images):
+    broken = replace(parcel, opened=replace(parcel.opened, backbone=_Infinite()))
+    with pytest.raises(MocoError, match="not finite"):
+        original(broken, images)
+
+
+class _Infinite(torch.nn.Module):
+    def forward(self, images):
+        return images.mean(dim=(2, 3)) / 0

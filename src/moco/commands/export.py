@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import torchvision
 
 from moco.commands.tell import Silent, Teller
 from moco.errors import MocoError
-from moco.handover.check import TOLERANCE, Comparison, compare
+from moco.handover.check import TOLERANCE, Comparison, Original, compare, original
 from moco.handover.parcel import Exported, Parcel, parcel_of
-from moco.handover.photographs import Pixels, photographs
+from moco.handover.photographs import photographs
 from moco.handover.push import push as send
 from moco.handover.push import refuse_bad_name
 from moco.handover.table import FORMATS, obstacle, refuse_unknown_format, refuse_what_does_not_fit
@@ -81,7 +80,7 @@ def export(
     parcel = parcel_of(opened, head=head, pixels=preprocess)
     refuse_what_does_not_fit(format, parcel)
     images, whose = photographs(opened, data)
-    done = _hand_over(parcel, format, out, images, whose, tell)
+    done = _hand_over(parcel, format, out, original(parcel, images), whose, tell)
     if push is not None:
         address = send(done.folder, push)
         tell.note(f"sent to {address}")
@@ -99,18 +98,19 @@ def export_all(
     opened = open_encoder(encoder)
     parcel = parcel_of(opened)
     images, whose = photographs(opened, data)
+    known = original(parcel, images)
     done, left = [], {}
     for name in FORMATS:
         reason = obstacle(name, parcel)
         if reason is None:
-            done.append(_hand_over(parcel, name, out / name, images, whose, tell))
+            done.append(_hand_over(parcel, name, out / name, known, whose, tell))
         else:
             left[name] = reason
             tell.note(f"{name}: {reason}")
     return done, left
 
 
-def _hand_over(parcel: Parcel, name: str, out: Path, images: Sequence[Pixels], whose: str, tell: Teller) -> Export:
+def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str, tell: Teller) -> Export:
     """Written beside `out` first, and put in its place once it has been opened and found the same."""
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     with trouble_is_told(out):
@@ -119,7 +119,7 @@ def _hand_over(parcel: Parcel, name: str, out: Path, images: Sequence[Pixels], w
         beside.mkdir()
     try:
         exported = FORMATS[name].write(parcel, beside)
-        found = compare(parcel, exported, images)
+        found = compare(parcel, exported, known)
         write_text(beside / RECORD, json.dumps(_record(parcel, name, exported, found, whose), indent=2) + "\n")
         with trouble_is_told(out):
             if out.exists():

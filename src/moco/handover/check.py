@@ -32,19 +32,37 @@ class Comparison:
     """Of values in [0, 1], after the target's own resizing; None where the target leaves that to others."""
 
 
-def compare(parcel: Parcel, exported: Exported, images: Sequence[Pixels]) -> Comparison:
-    """Ours beside the target's, on real images. Raises MocoError beyond TOLERANCE or GRAY_LEVEL."""
+@dataclass(frozen=True)
+class Original:
+    """What an encoder makes of real images, before it goes anywhere."""
+
+    images: Sequence[Pixels]
+    centred: Tensor
+    """uint8, N x 3 x S x S."""
+    outputs: list[Tensor]
+
+
+def original(parcel: Parcel, images: Sequence[Pixels]) -> Original:
+    """Our side of every comparison; raises MocoError where it is not finite."""
     centred = torch.stack([parcel.opened.preprocess.centre(image) for image in images])
-    largest = _largest(parcel.outputs(centred), exported.again(centred))
+    outputs = parcel.outputs(centred)
+    if not all(bool(t.isfinite().all()) for t in outputs):
+        raise MocoError("this encoder gives features that are not finite, so it is not exported; is it trained?")
+    return Original(images, centred, outputs)
+
+
+def compare(parcel: Parcel, exported: Exported, known: Original) -> Comparison:
+    """Ours beside the target's, on real images. Raises MocoError beyond TOLERANCE or GRAY_LEVEL."""
+    largest = _largest(known.outputs, exported.again(known.centred))
     if exported.other_size is not None:
-        other = F.interpolate(centred.float(), exported.other_size, mode="bilinear").round().to(torch.uint8)
+        other = F.interpolate(known.centred.float(), exported.other_size, mode="bilinear").round().to(torch.uint8)
         largest = max(largest, _largest(parcel.outputs(other), exported.again(other)))
     if not largest <= TOLERANCE:
         raise MocoError(
             f"opened by {exported.opened_by}, it gives other features: they differ by {largest:.1e} of the largest, "
             f"and {TOLERANCE:g} is allowed; nothing is left behind"
         )
-    return Comparison(len(images), largest, _compare_pixels(parcel, exported, images))
+    return Comparison(len(known.images), largest, _compare_pixels(parcel, exported, known.images))
 
 
 def _largest(ours: list[Tensor], theirs: list[Tensor]) -> float:

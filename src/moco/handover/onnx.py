@@ -54,10 +54,12 @@ def write(parcel: Parcel, folder: Path) -> Exported:
         model.metadata_props.add(key=key, value=value)
     content = model.SerializeToString()
     write_atomically(folder / FILE, lambda file: file.write(content))
-    return _opened(parcel, folder, any_size, lambda pixels: net.inputs(parcel, pixels))
+    return _opened(parcel, folder, any_size, names, lambda pixels: net.inputs(parcel, pixels))
 
 
-def _opened(parcel: Parcel, folder: Path, any_size: bool, inputs: Callable[[Tensor], Tensor]) -> Exported:
+def _opened(
+    parcel: Parcel, folder: Path, any_size: bool, names: list[str], inputs: Callable[[Tensor], Tensor]
+) -> Exported:
     import onnx
 
     onnx.checker.check_model(folder / FILE)
@@ -67,7 +69,8 @@ def _opened(parcel: Parcel, folder: Path, any_size: bool, inputs: Callable[[Tens
         "import onnxruntime",
         "",
         f'session = onnxruntime.InferenceSession(Path(__file__).with_name("{FILE}"))',
-        f'# session.run(None, {{"images": images}})[0]: images are {taken_words(parcel, any_size)}',
+        f"# images are {taken_words(parcel, any_size)}",
+        f'# {", ".join(names) if len(names) > 1 else "features,"} = session.run(None, {{"images": images}})',
     ]
     usage = write_load(folder, "session: images to features.", lines)
     session = opened_by_load(folder, "session")

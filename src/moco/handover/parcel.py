@@ -86,7 +86,8 @@ class Exported:
 
 def parcel_of(opened: Opened, *, head: bool = False, pixels: bool = False) -> Parcel:
     """The parcel of an encoder; raises MocoError where a head is asked for and missing, or weights are not finite."""
-    broken = [name for name, t in opened.backbone.state_dict().items() if t.is_floating_point() and not _finite(t)]
+    whole = opened.whole if head and opened.whole is not None else opened.backbone
+    broken = [name for name, t in whole.state_dict().items() if t.is_floating_point() and not t.isfinite().all()]
     if broken:
         raise MocoError(
             f"{len(broken)} tensors of this encoder are not finite ({broken[0]}), so it is not exported; "
@@ -98,7 +99,3 @@ def parcel_of(opened: Opened, *, head: bool = False, pixels: bool = False) -> Pa
             raise MocoError(f"--head: this encoder ({opened.about}) has no projection head; leave it out")
         kept = opened.whole.head
     return Parcel(opened, architecture(opened), kept, pixels)
-
-
-def _finite(tensor: Tensor) -> bool:
-    return bool(tensor.isfinite().all())
