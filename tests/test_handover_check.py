@@ -29,7 +29,7 @@ def images(parcel):
 
 @pytest.fixture(scope="module")
 def known(parcel, images):
-    return original(parcel, known)
+    return original(parcel, images)
 
 
 def exported(parcel, change=lambda features: features, **more):

@@ -29,7 +29,7 @@ class Hub:
 @pytest.fixture
 def hub(monkeypatch):
     made = Hub()
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: made)
+    monkeypatch.setattr(huggingface_hub, "HfApi", type("HfApi", (), {"__new__": lambda cls: made}))
     return made
 
 
