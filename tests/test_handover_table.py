@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
 from moco import MocoError
 from moco.encoder import build_encoder
@@ -20,7 +21,9 @@ def parcel(name, stem="imagenet", **options):
     recipe = override(v2(), {"encoder.backbone": name, "encoder.stem": stem})
     encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None))
     preprocess = Preprocess(64, Normalize())
-    opened = Opened(encoder.backbone, preprocess, lambda seed: encoder.backbone, name, name, encoder, None, recipe)
+    opened = Opened(
+        encoder.backbone, preprocess, lambda seed: encoder.backbone, name, encoder, recipe=recipe, name=name
+    )
     return parcel_of(opened, **options)
 
 
@@ -51,3 +54,15 @@ def test_heads_and_pixels_narrow_the_choice():
     assert {f for f in FORMATS if obstacle(f, headed) is not None} == {"detectron2", "mmdetection", "mmpretrain"}
     pixels = parcel("resnet18", pixels=True)
     assert {f for f in FORMATS if obstacle(f, pixels) is None} == {"onnx", "torch-export"}
+
+
+def test_a_network_without_a_name_leaves_as_a_graph_alone():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    one = parcel_of(Opened(net, Preprocess(16, Normalize()), lambda seed: net, "my own"))
+    assert {f for f in FORMATS if obstacle(f, one) is None} == {"onnx", "torch-export"}
+
+
+def test_images_of_other_than_three_channels_are_not_compared_on():
+    net = nn.Sequential(nn.Conv2d(5, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(MocoError, match="5 channels"):
+        parcel_of(Opened(net, Preprocess(16, Normalize()), lambda seed: net, "five bands"))

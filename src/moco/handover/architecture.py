@@ -76,7 +76,17 @@ class Model:
         return f"{self.library}'s {self.name}"
 
 
-Architecture = ResNet | Model
+@dataclass(frozen=True)
+class Unnamed:
+    """A network that no library builds by a name."""
+
+    words: str = "a network that has no name in torchvision or timm"
+
+
+Buildable = ResNet | Model
+"""What a line of Python builds."""
+
+Architecture = Buildable | Unnamed
 
 _STANDARD = {
     ("basic", (2, 2, 2, 2), 1, 64): "resnet18",
@@ -101,7 +111,7 @@ def architecture(opened: Opened) -> Architecture:
         return found
     if opened.name.startswith("timm:"):
         return Model("timm", name, _timm_options(opened.backbone, name))
-    return Model("torchvision", name)
+    return Model("torchvision", name) if name else Unnamed()
 
 
 def _resnet(net: nn.Module) -> ResNet | None:

@@ -91,6 +91,7 @@ def configuration(parcel: Parcel, a: ResNet) -> dict[str, Any]:
             },
         },
         "INPUT": {"FORMAT": "RGB"},
+        "VERSION": 2,
     }
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from moco.handover.absent import needs, version
-from moco.handover.architecture import IMAGENET, Model, ResNet
+from moco.handover.architecture import IMAGENET, Model, ResNet, Unnamed
 from moco.handover.card import write_card
 from moco.handover.lines import head_source, timm_lines, torchvision_lines
 from moco.handover.parcel import Exported, Parcel
@@ -33,6 +33,8 @@ CODE = "modeling_encoder.py"
 
 def obstacle(parcel: Parcel) -> str | None:
     """It holds any network that can be built from torchvision or timm."""
+    if isinstance(parcel.architecture, Unnamed):
+        return f"transformers, torchvision and timm do not build {parcel.architecture.words}"
     if parcel.head is not None and head_source(parcel.head) is None:
         return "this projection head is not made of linear layers, BatchNorm and ReLU"
     return None
@@ -41,7 +43,7 @@ def obstacle(parcel: Parcel) -> str | None:
 def write(parcel: Parcel, folder: Path) -> Exported:
     """config.json, model.safetensors, preprocessor_config.json and README.md."""
     needs("the huggingface format", "safetensors", "timm", "transformers")
-    a = parcel.architecture
+    a = parcel.buildable
     native = isinstance(a, ResNet) and a.stem == IMAGENET and (a.groups, a.group_width) == (1, 64)
     if native and parcel.head is None:
         _write_native(parcel, a, folder)
@@ -113,7 +115,7 @@ def _write_timm(parcel: Parcel, a: Model, folder: Path) -> None:
 
 
 def _write_with_code(parcel: Parcel, folder: Path) -> None:
-    a = parcel.architecture
+    a = parcel.buildable
     build = timm_lines(a) if isinstance(a, Model) and a.library == "timm" else torchvision_lines(a)
     imports = [line for line in build if line.startswith(("import ", "from "))]
     rest = [f"        {line}" for line in build if line and line not in imports]

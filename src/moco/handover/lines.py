@@ -6,13 +6,13 @@ from torch import nn
 from torchvision import models
 
 from moco.backbones import classifier_name
-from moco.handover.architecture import IMAGENET, Architecture, Model, ResNet, Stem
+from moco.handover.architecture import IMAGENET, Buildable, Model, ResNet, Stem
 
 _QUIET = {name: {"aux_logits": False, "init_weights": False} for name in ("googlenet", "inception_v3")}
 """What these two must be told to have one output."""
 
 
-def torchvision_lines(a: Architecture, head: str | None = None) -> list[str]:
+def torchvision_lines(a: Buildable, head: str | None = None) -> list[str]:
     """`net`, by torchvision alone; `head` takes the place of its classifier, or nothing does (`nn.Identity()`)."""
     place = classifier_place(a)
     match a:
@@ -48,7 +48,7 @@ def torchvision_lines(a: Architecture, head: str | None = None) -> list[str]:
     return [*lines, *_stem_lines(a), _put("net", place, head or "nn.Identity()")]
 
 
-def timm_lines(a: Architecture, head: str | None = None) -> list[str]:
+def timm_lines(a: Buildable, head: str | None = None) -> list[str]:
     """`net`, by timm alone; `head` takes the place of its classifier, or none is made (`num_classes=0`)."""
     match a:
         case Model(name=name, options=options):
@@ -76,7 +76,7 @@ def timm_lines(a: Architecture, head: str | None = None) -> list[str]:
     return lines
 
 
-def classifier_place(a: Architecture) -> str:
+def classifier_place(a: Buildable) -> str:
     """The name of the linear layer that torchvision's model classifies with, or timm's ResNet."""
     match a:
         case ResNet():

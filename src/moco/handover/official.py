@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from moco.handover.architecture import IMAGENET, Model, ResNet
+from moco.handover.architecture import IMAGENET, Model, ResNet, Unnamed
 from moco.handover.lines import classifier_place
 from moco.handover.parcel import Exported, Parcel
 from moco.recipe import Normalize
@@ -29,7 +29,7 @@ def obstacle(parcel: Parcel) -> str | None:
                 return f"main_lincls.py builds {name} with a {IMAGENET.words}, not with a {a.stem.words}"
         case ResNet():
             return f"main_lincls.py builds models of torchvision by name, which has none for {a.words}"
-        case Model(library="timm"):
+        case Unnamed() | Model(library="timm"):
             return f"main_lincls.py builds models of torchvision, not {a.words}"
         case Model() if classifier_place(a) != "fc":
             return f"main_lincls.py expects a classifier called fc, and {a.words} calls it {classifier_place(a)}"
@@ -40,7 +40,7 @@ def obstacle(parcel: Parcel) -> str | None:
 
 def write(parcel: Parcel, folder: Path) -> Exported:
     """checkpoint.pth.tar: epoch, arch and state_dict, as main_moco.py writes them; without key encoder and queue."""
-    a = parcel.architecture
+    a = parcel.buildable
     arch = a.standard if isinstance(a, ResNet) else a.name
     assert arch is not None
     recipe = parcel.opened.recipe

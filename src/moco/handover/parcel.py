@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from moco.encoder import Encoder
 from moco.errors import MocoError
-from moco.handover.architecture import Architecture, architecture
+from moco.handover.architecture import Architecture, Buildable, Unnamed, architecture
 from moco.run.load import Opened
 
 
@@ -26,6 +26,12 @@ class Parcel:
     """The projection head, where it is to be kept."""
     pixels: bool = False
     """Whether uint8 pixels go in instead of normalised images."""
+
+    @property
+    def buildable(self) -> Buildable:
+        """The architecture, where `obstacle` has found that it can be built by name."""
+        assert not isinstance(self.architecture, Unnamed)
+        return self.architecture
 
     @property
     def size(self) -> int:
@@ -92,6 +98,11 @@ def parcel_of(opened: Opened, *, head: bool = False, pixels: bool = False) -> Pa
         raise MocoError(
             f"{len(broken)} tensors of this encoder are not finite ({broken[0]}), so it is not exported; "
             "take an earlier checkpoint, or train again"
+        )
+    first = next((m for m in opened.backbone.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is not None and first.in_channels != 3:
+        raise MocoError(
+            f"this encoder takes images of {first.in_channels} channels, and formats are checked on RGB alone"
         )
     kept = None
     if head:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from moco.handover.absent import needs, version
-from moco.handover.architecture import Model
+from moco.handover.architecture import Model, Unnamed
 from moco.handover.lines import head_source, timm_lines, torchvision_lines
 from moco.handover.loadfile import opened_by_load, outputs_of, write_load
 from moco.handover.parcel import Exported, Parcel
@@ -19,8 +19,9 @@ FILE = "encoder.safetensors"
 
 
 def obstacle(parcel: Parcel) -> str | None:
-    """It holds any network; a head goes behind it."""
-    return None
+    """It holds any network that a line of Python builds; a head goes behind it."""
+    a = parcel.architecture
+    return f"nothing in the file could say how to build {a.words}" if isinstance(a, Unnamed) else None
 
 
 def write(parcel: Parcel, folder: Path) -> Exported:
@@ -34,7 +35,7 @@ def write(parcel: Parcel, folder: Path) -> Exported:
 
 
 def _written(parcel: Parcel, folder: Path) -> Exported:
-    a = parcel.architecture
+    a = parcel.buildable
     build = timm_lines(a) if isinstance(a, Model) and a.library == "timm" else torchvision_lines(a)
     head = head_source(parcel.head) if parcel.head is not None else None
     if head is not None and not head.startswith("nn.Sequential"):

@@ -11,7 +11,7 @@ import PIL.Image
 from torch import Tensor
 
 from moco.handover.absent import needs, version
-from moco.handover.architecture import Model
+from moco.handover.architecture import Model, Unnamed
 from moco.handover.lines import classifier_place, head_source, timm_lines
 from moco.handover.loadfile import opened_by_load, outputs_of, write_load
 from moco.handover.parcel import Exported, Parcel
@@ -27,6 +27,8 @@ def obstacle(parcel: Parcel) -> str | None:
     a = parcel.architecture
     if isinstance(a, Model) and a.library != "timm":
         return f"timm builds {a.name} from other layers than torchvision"
+    if isinstance(a, Unnamed):
+        return f"timm does not build {a.words}"
     if parcel.head is not None and isinstance(a, Model):
         return "models of timm differ in where they keep a head"
     if parcel.head is not None and head_source(parcel.head) is None:
@@ -37,7 +39,7 @@ def obstacle(parcel: Parcel) -> str | None:
 def write(parcel: Parcel, folder: Path) -> Exported:
     """encoder.pth, config.json (timm's pretrained_cfg), and load.py with the `create_model` line."""
     needs("the timm format", "timm")
-    place = classifier_place(parcel.architecture) if parcel.head is not None else None
+    place = classifier_place(parcel.buildable) if parcel.head is not None else None
     write_tensors(folder / FILE, parcel.tensors(head=place))
     write_text(folder / CONFIG, json.dumps(pretrained_cfg(parcel), indent=2) + "\n")
     source = head_source(parcel.head) if parcel.head is not None else None
@@ -46,7 +48,7 @@ def write(parcel: Parcel, folder: Path) -> Exported:
         "from pathlib import Path",
         "",
         "import torch",
-        *timm_lines(parcel.architecture, source),
+        *timm_lines(parcel.buildable, source),
         f'net.load_state_dict(torch.load(Path(__file__).with_name("{FILE}"), weights_only=True))',
         "net.eval()",
         f'config = json.loads(Path(__file__).with_name("{CONFIG}").read_text())',

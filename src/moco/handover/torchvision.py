@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moco.handover.absent import version
-from moco.handover.architecture import Model
+from moco.handover.architecture import Model, Unnamed
 from moco.handover.lines import classifier_place, head_source, torchvision_lines
 from moco.handover.loadfile import opened_by_load, outputs_of, write_load
 from moco.handover.parcel import Exported, Parcel
@@ -19,6 +19,8 @@ def obstacle(parcel: Parcel) -> str | None:
     a = parcel.architecture
     if isinstance(a, Model) and a.library != "torchvision":
         return f"torchvision has no {a.name}"
+    if isinstance(a, Unnamed):
+        return f"torchvision does not build {a.words}"
     if parcel.head is not None and head_source(parcel.head) is None:
         return "this projection head is not made of linear layers, BatchNorm and ReLU"
     return None
@@ -26,14 +28,14 @@ def obstacle(parcel: Parcel) -> str | None:
 
 def write(parcel: Parcel, folder: Path) -> Exported:
     """encoder.pth, and load.py that builds the network by torchvision alone."""
-    place = classifier_place(parcel.architecture) if parcel.head is not None else None
+    place = classifier_place(parcel.buildable) if parcel.head is not None else None
     write_tensors(folder / FILE, parcel.tensors(head=place))
     source = head_source(parcel.head) if parcel.head is not None else None
     lines = [
         "from pathlib import Path",
         "",
         "import torch",
-        *torchvision_lines(parcel.architecture, source),
+        *torchvision_lines(parcel.buildable, source),
         f'net.load_state_dict(torch.load(Path(__file__).with_name("{FILE}"), weights_only=True))',
         "net.eval()",
     ]
