@@ -121,10 +121,7 @@ def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str
         exported = FORMATS[name].write(parcel, beside)
         found = compare(parcel, exported, known)
         write_text(beside / RECORD, json.dumps(_record(parcel, name, exported, found, whose), indent=2) + "\n")
-        with trouble_is_told(out):
-            if out.exists():
-                shutil.rmtree(out)
-            beside.rename(out)
+        _put_in_place(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     file = out if exported.file == "." else out / exported.file
@@ -138,6 +135,16 @@ def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str
     for note in exported.notes:
         tell.note(note)
     return Export(out, file, name, exported.opened_by, found.features, found.images, found.pixels, exported.usage)
+
+
+def _put_in_place(made: Path, out: Path) -> None:
+    """Let `out` be the folder that was made; what was there before goes last."""
+    before = made.with_suffix(".old")
+    with trouble_is_told(out):
+        if out.exists():
+            out.rename(before)
+        made.rename(out)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _record(parcel: Parcel, name: str, exported: Exported, found: Comparison, whose: str) -> dict[str, object]:
