@@ -32,6 +32,7 @@ def parcel(name, stem="imagenet", **options):
     [
         ("resnet18", "imagenet", {"torchvision", "timm", "detectron2", "mmdetection", "mmpretrain", "official"}),
         ("resnet18", "small", {"torchvision", "timm", "mmpretrain"}),
+        ("resnet18", "half", {"torchvision", "timm"}),
         ("resnet18w16", "imagenet", {"torchvision", "timm", "mmdetection", "mmpretrain"}),
         ("resnet50w8", "imagenet", {"torchvision", "timm", "detectron2", "mmdetection", "mmpretrain"}),
         ("resnet10w8", "small", {"torchvision", "timm"}),
