@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from moco.cli.parse import parse
 
@@ -13,14 +14,18 @@ class Check:
     """Read every image once and say what is there."""
 
     data: str
+    left_out: Path | None = None
+    """A file to write the names of what is not read into, one a line."""
 
 
 def run(arguments: list[str]) -> None:
     """Read everything, and print what was found; ends with 1 where so much is unreadable that it would stop a run."""
     asked = parse(Check, "moco check", arguments)
     from moco.data.check import check
+    from moco.data.left_out import left_out
     from moco.data.open import open_source
     from moco.display import Terminal
+    from moco.run.atomic import write_text
 
     tell = Terminal()
     source = open_source(asked.data)
@@ -28,5 +33,7 @@ def run(arguments: list[str]) -> None:
     found = check(source, reading)
     for line in found.lines():
         tell.note(line)
+    if asked.left_out is not None:
+        write_text(asked.left_out, left_out(source).listed())
     if found.stops_a_run:
         sys.exit(1)

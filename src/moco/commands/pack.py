@@ -17,6 +17,7 @@ from PIL import Image
 
 from moco.data.content import kind_of
 from moco.data.decode import read
+from moco.data.formats import BEYOND
 from moco.data.open import open_source
 from moco.data.shard_names import INDEX
 from moco.data.shard_table import Component, index_bytes
@@ -26,6 +27,7 @@ from moco.run.atomic import write_atomically, write_text
 
 _RECORD = "pack.json"
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WebP": "webp", "BMP": "bmp", "TIFF": "tiff", "GIF": "gif", "PPM": "ppm"}
+_SUFFIXES |= {one.name: one.suffixes[0][1:] for one in BEYOND}
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def compact(raw: object, packing: Packing) -> tuple[bytes, str]:
     short = min(header.width, header.height)
     if short <= packing.short_side:
         if isinstance(raw, bytes):
-            return raw, _SUFFIXES.get(kind_of(raw) or "", "img")
+            return raw, _SUFFIXES.get(kind_of(raw) or "TGA", "img")
         return _encoded(Image.fromarray(pixels), "PNG"), "png"
     scale = packing.short_side / short
     size = max(1, round(header.width * scale)), max(1, round(header.height * scale))

@@ -12,6 +12,7 @@ from moco.backbones import refuse_unknown
 from moco.commands.choose import choose_recipe, named_recipe
 from moco.commands.tell import Silent, Teller
 from moco.commands.watch import KNNWatch, open_watched
+from moco.data.left_out import FILE, left_out, tally
 from moco.data.loader import Loader, MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.data.open import Labelled, open_source
@@ -29,6 +30,7 @@ from moco.machine import Machine
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, named_views
 from moco.recipe.auto import FEWEST_IMAGES
+from moco.run.atomic import write_text
 from moco.run.checkpoint import resume
 from moco.run.directory import DataRecord, RunDirectory, claim_run, refuse_unusable
 from moco.run.skipped import SkipBudget
@@ -66,6 +68,8 @@ def pretrain(
         source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
         facts = distributed.on_main(lambda: survey(source))
         tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
+        if said := tally(source):
+            tell.note(f"{said}; {out / FILE} lists them")
         chosen = distributed.on_main(lambda: choose_recipe(recipe, source, facts, views, changes or {}, tell))
         _refuse_too_few(chosen, source)
         refuse_unknown(chosen.encoder.backbone)
@@ -76,6 +80,8 @@ def pretrain(
         distributed.refuse_difference({"the images it sees": record.fingerprint})
         run = RunDirectory(out)
         distributed.on_main(lambda: claim_run(run, chosen, machine, record))
+        if beside := left_out(source):
+            distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
         try:
             _pretrain(run, chosen, source, facts, watched, machine, tell, until)
             if until is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from moco.data.decode import read
 from moco.data.labelled import JUDGED
+from moco.data.left_out import tally
 from moco.data.names import one_line
 from moco.data.source import Source, Unreadable
 from moco.machine import Machine, cores
@@ -53,10 +54,13 @@ class Report:
     """Names of images whose files (or pixels) are the same to the byte, together."""
     unreadable: list[tuple[str, str]]
     """Name and reason of each image that cannot be read."""
+    beside: str = ""
+    """What lies beside the images and is not read, in a sentence."""
 
     def lines(self) -> list[str]:
         """The report, for a person."""
-        return [self.description, *self._sizes(), *self._modes(), *self._classes(), *self._doubles(), *self._bad()]
+        found = [*self._sizes(), *self._modes(), *self._classes(), *self._doubles(), *self._bad()]
+        return [self.description, *([self.beside] if self.beside else []), *found]
 
     def _sizes(self) -> list[str]:
         if not self.sizes:
@@ -151,7 +155,7 @@ def check(source: Source, progress: Progress | None = None) -> Report:
                 progress(start + len(found))
 
     duplicates = [[source.name(i) for i in group] for group in copies.values()]
-    return Report(source.description, len(source), sizes, modes, classes, duplicates, unreadable)
+    return Report(source.description, len(source), sizes, modes, classes, duplicates, unreadable, tally(source))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from moco.data.content import kind_of, not_an_image
+from moco.data.formats import register
 from moco.data.pixels import deep_to_8_bits, to_rgb
 from moco.data.quiet import quiet
 from moco.data.source import Unreadable
@@ -29,7 +30,7 @@ MOST_SIDE = 16_384
 MOST_RATIO = 32
 """Sides outside these limits, in pixels, are refused before a pixel is decoded."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIF", "AVIF", "JPEG2000", "ICO", "TGA")
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -171,9 +172,17 @@ def image_pixels(image: Image.Image) -> NDArray[np.uint8]:
             return to_rgb(np.asarray(image.convert("RGB")))
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of Pillow's formats that are read and there."""
+    register()
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
 def _open(raw: bytes) -> Image.Image:
     """The image with its header read and its sides found within the limits."""
-    image = Image.open(io.BytesIO(raw), formats=_FORMATS)
+    image = Image.open(io.BytesIO(raw), formats=_formats())
     _check_sides(*image.size)
     return image
 
@@ -238,5 +247,5 @@ def _plain_reasons(raw: bytes) -> Iterator[None]:
     except Exception as error:  # broken files make Pillow raise almost anything: OSError, SyntaxError, struct.error ...
         text = str(error)
         if "truncated" in text.lower() or isinstance(error, EOFError):
-            raise Unreadable(f"truncated {kind}") from None
-        raise Unreadable(f"damaged {kind} ({text or type(error).__name__})") from None
+            raise Unreadable(f"truncated {kind or 'image'}") from None
+        raise Unreadable(f"damaged {kind or 'image'} ({text or type(error).__name__})") from None

@@ -21,8 +21,9 @@ class Folder:
             raise MocoError(f"--data {os.fspath(path)}: there is no such folder ({self.root}); check the path")
         found = find_images(self.root)
         if not found.names:
-            raise MocoError(f"--data {os.fspath(path)}: {no_images('this folder', found.others)}")
+            raise MocoError(f"--data {os.fspath(path)}: {no_images('this folder', len(found.others))}")
         self.names = found.names
+        self.others = found.others
         self.description = f"folder {printable(os.fspath(path))}, {len(self.names):,} images"
         self._top = root_of(self.names)
 

@@ -17,7 +17,7 @@ from moco.recipe import Recipe, flatten, from_json, to_json
 from moco.run.atomic import trouble_is_told, write_text
 from moco.run.environment import environment
 
-_EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
+_EARLY = {".lock", "skipped.txt", "left_out.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
 
