@@ -161,6 +161,8 @@ def test_batches_from_any_step_on_are_those_of_one_go(tmp_path, start):
         """Two crops of the first pixel, and of the epoch."""
 
         size = 4
+        channels = 3
+        dtype = torch.uint8
 
         def geometry(self, sizes, index, epoch):
             return [np.full(len(index), 100 * (epoch == 1))] * 2

@@ -41,23 +41,28 @@ def refuse_unknown(name: str) -> None:
         )
 
 
-def build_backbone(name: str, stem: Literal["imagenet", "small"] = "imagenet") -> tuple[nn.Module, int]:
+def build_backbone(
+    name: str, stem: Literal["imagenet", "small"] = "imagenet", channels: int = 3
+) -> tuple[nn.Module, int]:
     """The backbone called `name`, untrained, with its classifier removed, and D, the length of its features.
 
     `name` is a model of torchvision (`resnet50`), `timm:NAME`, or `resnetDwW`, a ResNet of depth D whose first stage is
     W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x). `stem="small"` gives
-    a ResNet a 3x3 first convolution of stride 1 and no max-pooling. Raises MocoError for a name that is none of these.
+    a ResNet a 3x3 first convolution of stride 1 and no max-pooling. The first convolution takes `channels`. Raises
+    MocoError for a name that is none of these.
     """
     refuse_unknown(name)
     if name.startswith("timm:"):
-        backbone = _timm(name.removeprefix("timm:"))
+        backbone = _timm(name.removeprefix("timm:"), channels)
     elif match := re.fullmatch(r"resnet(\d+)w(\d+)", name):
         backbone = _resnet_of_width(*match.groups())
     else:
         backbone = _torchvision(name)
+    if channels != 3 and not name.startswith("timm:"):
+        _take_channels_(backbone, channels, name)
     if stem == "small":
         _shrink_stem_(backbone, name)
-    return backbone, _width(backbone, name)
+    return backbone, _width(backbone, name, channels)
 
 
 class _WideResNet(ResNet):  # type: ignore[misc]
@@ -105,22 +110,44 @@ def _refuse_unknown_to_timm(name: str) -> None:
         )
 
 
-def _timm(name: str) -> nn.Module:
+def _timm(name: str, channels: int) -> nn.Module:
     import timm
 
-    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
     return net
+
+
+def _take_channels_(net: nn.Module, channels: int, name: str) -> None:
+    """Another first convolution, drawn so that what comes out of it varies as much as it does with three channels."""
+    first = next((n for n, m in net.named_modules() if isinstance(m, nn.Conv2d) and m.in_channels == 3), None)
+    if first is None:
+        raise MocoError(f"--encoder.backbone {name}: it has no first convolution that could take {channels} channels")
+    old = net.get_submodule(first)
+    assert isinstance(old, nn.Conv2d)
+    new = nn.Conv2d(
+        channels,
+        old.out_channels,
+        old.kernel_size,  # type: ignore[arg-type]
+        old.stride,  # type: ignore[arg-type]
+        old.padding,  # type: ignore[arg-type]
+        bias=old.bias is not None,
+    )
+    with torch.no_grad():
+        new.weight.normal_(std=float(old.weight.std()) * (3 / channels) ** 0.5)
+        if old.bias is not None and new.bias is not None:
+            new.bias.copy_(old.bias)
+    net.set_submodule(first, new)
 
 
 def _shrink_stem_(net: nn.Module, name: str) -> None:
     """The CIFAR stem of the official demo; its new convolution keeps PyTorch's default initialisation, as there."""
     if not isinstance(net, ResNet):
         raise MocoError(f"--encoder.stem small is for ResNets; {name} takes --encoder.stem imagenet")
-    net.conv1 = nn.Conv2d(3, net.conv1.out_channels, kernel_size=3, stride=1, padding=1, bias=False)
+    net.conv1 = nn.Conv2d(net.conv1.in_channels, net.conv1.out_channels, kernel_size=3, stride=1, padding=1, bias=False)
     net.maxpool = nn.Identity()
 
 
-def _width(net: nn.Module, name: str) -> int:
+def _width(net: nn.Module, name: str, channels: int) -> int:
     """D, found by a forward pass of one gray image at the size the model was made for."""
     side = getattr(net, "image_size", None) or getattr(getattr(net, "patch_embed", None), "img_size", None) or 224
     if isinstance(side, tuple):
@@ -128,7 +155,7 @@ def _width(net: nn.Module, name: str) -> int:
     was_training = net.training
     net.eval()
     with torch.no_grad():
-        features: Tensor = net(torch.zeros(1, 3, int(side), int(side)))
+        features: Tensor = net(torch.zeros(1, channels, int(side), int(side)))
     net.train(was_training)
     if features.ndim != 2:
         raise MocoError(f"--encoder.backbone {name}: its features are {tuple(features.shape)}, not one vector an image")

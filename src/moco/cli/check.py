@@ -16,22 +16,31 @@ class Check:
     data: str
     left_out: Path | None = None
     """A file to write the names of what is not read into, one a line."""
+    bands: str | None = None
+    """As in pretrain."""
+    range: str | None = None
+    """As in pretrain."""
+    no_data: float | None = None
+    """As in pretrain."""
 
 
 def run(arguments: list[str]) -> None:
     """Read everything, and print what was found; ends with 1 where so much is unreadable that it would stop a run."""
     asked = parse(Check, "moco check", arguments)
     from moco.data.check import check
+    from moco.data.decide import Asked, decide
     from moco.data.left_out import left_out
     from moco.data.open import open_source
+    from moco.data.survey import survey
     from moco.display import Terminal
     from moco.run.atomic import write_text
 
     tell = Terminal()
     source = open_source(asked.data)
+    made = decide(source, survey(source), Asked(asked.bands, asked.range, asked.no_data))
     reading = tell.reading("reading images", len(source))
-    found = check(source, reading)
-    for line in found.lines():
+    found = check(source, reading, made.pixels)
+    for line in [*found.lines(), *made.lines]:
         tell.note(line)
     if asked.left_out is not None:
         write_text(asked.left_out, left_out(source).listed())

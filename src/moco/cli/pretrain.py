@@ -26,7 +26,13 @@ class Pretrain:
     watch: str | None = None
     """Labelled images (FOLDER/<class>/x.jpg, or with train/ and test/ above) on which kNN is measured now and then."""
     views: str | None = None
-    """A named set of views: photos, documents, microscopy or satellite."""
+    """A named set: photos, documents, microscopy, satellite, multispectral, radar, fluorescence or xray."""
+    bands: str | None = None
+    """Which bands are learnt from: 0,1,2,7 or gray or rgb; by default all that the files have."""
+    range: str | None = None
+    """What is black and white: 0,4095 or percentile or image; by default found in the data and said."""
+    no_data: float | None = None
+    """A value that says that nothing was measured, such as -9999; by default what a GeoTIFF tells."""
     machine: Machine = field(default_factory=Machine)
 
 
@@ -37,6 +43,7 @@ def run(arguments: list[str]) -> None:
     asked = parse(Pretrain, "moco pretrain", arguments, Pretrain(tyro.MISSING, tyro.MISSING, start))
     changes = named_changes(start, asked.recipe, arguments)
     from moco.commands.pretrain import pretrain  # the libraries behind it take seconds to import
+    from moco.data.decide import Asked
     from moco.display import Terminal
     from moco.distributed import main_process
     from moco.run.stop import Stopped
@@ -52,6 +59,7 @@ def run(arguments: list[str]) -> None:
             machine=asked.machine,
             changes=changes,
             tell=tell,
+            asked=Asked(asked.bands, asked.range, asked.no_data),
         )
     except Stopped as stop:
         tell.close()

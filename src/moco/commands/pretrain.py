@@ -10,12 +10,15 @@ from typing import Any
 from moco import distributed
 from moco.backbones import refuse_unknown
 from moco.commands.choose import choose_recipe, named_recipe
+from moco.commands.made_of import made_of
 from moco.commands.tell import Silent, Teller
 from moco.commands.watch import KNNWatch, open_watched
+from moco.data.decide import Asked
 from moco.data.left_out import FILE, left_out, tally
 from moco.data.loader import Loader, MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.data.open import Labelled, open_source
+from moco.data.seen import seen
 from moco.data.shard_names import is_url, names_shards
 from moco.data.shard_store import Store
 from moco.data.source import Source, fingerprint
@@ -49,13 +52,15 @@ def pretrain(
     changes: dict[str, Any] | None = None,
     tell: Teller | None = None,
     until: int | None = None,
+    asked: Asked | None = None,
 ) -> Path:
     """Train an encoder on images without labels; the run directory `out`, ready for `load`.
 
     `recipe` is a Recipe, the name of one (`auto`, `v2`, ...), a JSON file of one, or `file.py:function`; `changes` sets
     fields of it by dotted name (`{"optim.lr": 0.1}`). The same call again continues a run that was stopped. `watch`
     names labelled images on which kNN is measured now and then. `until` stops after so many epochs of the recipe,
-    saved and without a report; a later call goes on. Raises MocoError, and Stopped at Ctrl-C.
+    saved and without a report; a later call goes on. `asked` says what images are made of where looking at them should
+    not. Raises MocoError, and Stopped at Ctrl-C.
     """
     machine, out = machine or Machine(), Path(out)
     with distributed.processes(machine.device, machine.timeout_seconds):
@@ -68,9 +73,10 @@ def pretrain(
         source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
         facts = distributed.on_main(lambda: survey(source))
         tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
+        made = distributed.on_main(lambda: made_of(out, recipe, source, facts, asked))
         if said := tally(source):
             tell.note(f"{said}; {out / FILE} lists them")
-        chosen = distributed.on_main(lambda: choose_recipe(recipe, source, facts, views, changes or {}, tell))
+        chosen = distributed.on_main(lambda: choose_recipe(recipe, source, facts, views, changes or {}, tell, made))
         _refuse_too_few(chosen, source)
         refuse_unknown(chosen.encoder.backbone)
         watched = open_watched(watch) if watch is not None else None
@@ -83,7 +89,7 @@ def pretrain(
         if beside := left_out(source):
             distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
         try:
-            _pretrain(run, chosen, source, facts, watched, machine, tell, until)
+            _pretrain(run, chosen, seen(source, chosen.pixels), made.seen(facts), watched, machine, tell, until)
             if until is None:
                 page = distributed.on_main(lambda: _report(out))
                 tell.note(f"{page} shows the run; moco.load({str(out)!r}) gives the encoder")
@@ -133,7 +139,7 @@ def _pretrain(
     )
     if len(skipped):
         tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
-    preprocess = Preprocess(recipe.image_size, recipe.normalize)
+    preprocess = Preprocess.of(recipe)
     scores = LabelFree(source, recipe, Views(recipe), preprocess, placement)
     watch = [KNNWatch(watched, recipe, preprocess, placement, machine.decoders)] if watched is not None else []
     pretrain_loop(training, plan, loader, run, machine, tell, scores, watch, skipped, until)

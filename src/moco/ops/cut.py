@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from moco.ops.crop import crop_values
 from moco.ops.kernels import kernels
 
 REDUCTIONS = (8, 4, 2)
@@ -45,6 +47,29 @@ def cut(
     )
     if quarter % 4:
         out.copy_(torch.rot90(out, quarter, (1, 2)).clone())
+
+
+def cut_bands(
+    out: Tensor,
+    pixels: NDArray[Any],
+    box: NDArray[np.float64],
+    flip: bool = False,
+    flip_vertical: bool = False,
+    quarter: int = 0,
+) -> None:
+    """`cut` of H x W x C values of any type into C x S x S of the same type; whole numbers are rounded."""
+    top, left = (math.floor(side) for side in box[:2])
+    bottom, right = (math.ceil(start + length) for start, length in zip(box[:2], box[2:], strict=True))
+    region = np.ascontiguousarray(pixels[top:bottom, left:right].transpose(2, 0, 1))[None]
+    inner = (box - [top, left, 0, 0])[None]
+    crop = torch.empty(1, *out.shape)
+    flips = np.array([flip]), np.array([flip_vertical])
+    if (fused := kernels()) is not None:
+        fused.crop_bands(crop.numpy(), region, inner.astype(np.float64), *flips)
+    else:
+        crop = crop_values(torch.from_numpy(region), inner, out.shape[-1], *flips)
+    crop = torch.rot90(crop[0], quarter, (1, 2))
+    out.copy_(crop if out.is_floating_point() else crop.round_())
 
 
 def cut_by_torch(

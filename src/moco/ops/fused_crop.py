@@ -38,6 +38,32 @@ def crop(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertical: Ar
 
 
 @fast
+def crop_bands(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertical: Array) -> None:
+    """Each box (between pixels too) of N x C x H x W of any type, resized into float32 N x C x S x S and flipped."""
+    size, bands = out.shape[2], out.shape[1]
+    widest = math.ceil(boxes[:, 3].max()) + 2
+    rows = np.empty((bands, widest), np.float32)
+    for i in range(len(pixels)):
+        top, y_end = math.floor(boxes[i, 0]), min(math.ceil(boxes[i, 0] + boxes[i, 2]), pixels.shape[2])
+        left, x_end = math.floor(boxes[i, 1]), min(math.ceil(boxes[i, 1] + boxes[i, 3]), pixels.shape[3])
+        width = x_end - left
+        y_first, y_count, y_weights = _triangles(
+            boxes[i, 0] - top, boxes[i, 2], y_end - top, size, flip_vertical[i], _ONE
+        )
+        x_first, x_count, x_weights = _triangles(boxes[i, 1] - left, boxes[i, 3], width, size, flip[i], _ONE)
+        for y in range(size):
+            for c in range(bands):
+                _down(rows[c, :width], pixels[i, c], top + y_first[y], left, y_weights[y], y_count[y])
+            c = 0
+            while c + 3 <= bands:
+                _along(out[i, c, y], out[i, c + 1, y], out[i, c + 2, y], rows[c:], x_first, x_count, x_weights)
+                c += 3
+            while c < bands:
+                _along_one(out[i, c, y], rows[c], x_first, x_count, x_weights)
+                c += 1
+
+
+@fast
 def cut(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: bool) -> None:
     """The box (top, left, height, width, between pixels too) of H x 3W, resized into uint8 3 x S x S and flipped.
 
@@ -126,6 +152,18 @@ def _along(r: Array, g: Array, b: Array, rows: Array, first: Array, count: Array
         r[p] = red
         g[p] = green
         b[p] = blue
+
+
+@fast
+def _along_one(out: Array, row: Array, first: Array, count: Array, weights: Array) -> None:
+    """One row of one band of the view."""
+    for p in range(len(out)):
+        at = _U(first[p])
+        total = _ZERO
+        for k in range(count[p]):
+            total += weights[p, k] * row[at]
+            at += _1
+        out[p] = total
 
 
 @fast

@@ -10,7 +10,7 @@ import torch
 from moco.device import seeded
 from moco.encoder import Encoder, build_encoder
 from moco.errors import MocoError
-from moco.recipe import Recipe, from_json, to_json
+from moco.recipe import Recipe, channels_of, from_json, to_json
 from moco.run.tensors import read_tensors, write_tensors
 
 FORMAT = "moco-encoder-1"
@@ -33,7 +33,7 @@ def read_encoder(path: Path) -> tuple[Encoder, Recipe, int]:
     try:
         recipe = from_json(content["recipe"])
         with seeded(0, torch.device("cpu")):  # leave the caller's generator alone
-            encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None))
+            encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None), channels_of(recipe.pixels))
         encoder.load_state_dict(content["encoder"])
         return encoder.eval(), recipe, int(content["step"])
     except (KeyError, TypeError, RuntimeError) as error:

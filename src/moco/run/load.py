@@ -16,7 +16,7 @@ from moco.device import seeded
 from moco.encoder import build_encoder
 from moco.errors import MocoError
 from moco.preprocess import Preprocess
-from moco.recipe import Normalize, Recipe
+from moco.recipe import Normalize, Recipe, channels_of
 from moco.run.directory import RunDirectory, find_run, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
 from moco.run.foreign import Tensors, fill_, find_prefix, read_foreign, resnet_name
@@ -49,8 +49,9 @@ class Opened:
 def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, Preprocess]:
     """An encoder in eval mode, and the preprocessing that belongs to it; `path` is what `open_encoder` takes.
 
-    `preprocess` maps a PIL image or an H x W x 3 uint8 array to a 3 x S x S tensor; the encoder maps N x 3 x S x S to
-    features N x D; with `head`, to the N x C unit vectors of the projection head.
+    `preprocess` maps a PIL image or an H x W x 3 uint8 array to a 3 x S x S tensor (of an encoder of other than
+    photographs, an array H x W x C of its data set's bands and type); the encoder maps N x 3 x S x S to features N x D;
+    with `head`, to the N x C unit vectors of the projection head.
     """
     opened = open_encoder(path)
     if head and opened.whole is None:
@@ -91,10 +92,10 @@ def _from_run(file: Path, run: RunDirectory | None) -> Opened:
 
     def untrained(seed: int) -> nn.Module:
         with seeded(seed, torch.device("cpu")):
-            made, _ = build_encoder(replace(recipe.encoder, norm_group=None))
+            made, _ = build_encoder(replace(recipe.encoder, norm_group=None), channels_of(recipe.pixels))
         return made.backbone
 
-    preprocess = Preprocess(recipe.image_size, recipe.normalize)
+    preprocess = Preprocess.of(recipe)
     about = f"{recipe.encoder.backbone} after {step:,} steps of {recipe.name}"
     return Opened(encoder.backbone, preprocess, untrained, about, encoder, run, recipe)
 
