@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 from moco.data.formats import BEYOND, INSTALL
 
 _KINDS = (
@@ -16,6 +18,8 @@ _KINDS = (
     (b"\0\0\0\x0cjP  \r\n", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\0\0\1\0", "ICO"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
 )
 _BRANDS = {"heic": "HEIC", "heix": "HEIC", "hevc": "HEIC", "mif1": "HEIC", "msf1": "HEIC"} | {
     "avif": "AVIF",
@@ -33,7 +37,21 @@ def kind_of(raw: bytes) -> str | None:
     if raw[4:8] == b"ftyp":
         brands = [raw[at : at + 4].decode("latin-1") for at in (8, *range(16, int.from_bytes(raw[:4], "big"), 4))]
         return next((_BRANDS[brand] for brand in sorted(brands, key=lambda b: b == "mif1") if brand in _BRANDS), None)
+    if raw[128:132] == b"DICM":
+        return "DICOM"
+    if _is_nifti(raw):
+        return "NIfTI"
     return next((kind for start, kind in _KINDS if raw.startswith(start)), None)
+
+
+def _is_nifti(raw: bytes) -> bool:
+    """The magic of a NIfTI-1 or -2 in one file, gzipped or not."""
+    if raw[:2] == b"\x1f\x8b":
+        try:
+            raw = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw[:4096], 348)
+        except zlib.error:
+            return False
+    return raw[344:348] == b"n+1\0" or raw[4:12] == b"n+2\0\r\n\x1a\n"
 
 
 def is_readable_start(start: bytes) -> bool:

@@ -61,11 +61,24 @@ def read(raw: bytes | NDArray[np.uint8] | Opened) -> tuple[Header, NDArray[np.ui
     return opened.header, opened.pixels()[0]
 
 
+BEYOND_PILLOW = ("JPEG XL", "DICOM", "NIfTI")
+"""What Pillow does not read with any package."""
+
+
+def _beyond_pillow(raw: bytes) -> Opened:
+    """An image of one of these formats, seen as a picture; raises Unreadable."""
+    if reason := not_an_image(raw):
+        raise Unreadable(reason)
+    from moco.data.native import as_photograph, open_native  # which know of more than pictures
+
+    return as_photograph(open_native(raw))
+
+
 def open_image(raw: bytes | NDArray[np.uint8] | Opened) -> Opened:
     """Read the header, where that was not done; raises Unreadable."""
     match raw:
         case bytes():
-            return _File(raw)
+            return _beyond_pillow(raw) if kind_of(raw) in BEYOND_PILLOW else _File(raw)
         case np.ndarray():
             return _Array(raw)
         case _:

@@ -30,6 +30,9 @@ class Format:
 BEYOND = (
     Format("HEIC", (".heic", ".heif", ".hif"), "pillow_heif"),
     Format("AVIF", (".avif",), "PIL._avif"),
+    Format("JPEG XL", (".jxl",), "imagecodecs"),
+    Format("DICOM", (".dcm", ".dicom"), "pydicom"),
+    Format("NIfTI", (".nii", ".nii.gz"), "nibabel"),
     Format("JPEG 2000", (".jp2", ".j2k", ".jpx", ".jpf", ".j2c"), "PIL"),
     Format("ICO", (".ico",), "PIL"),
     Format("TGA", (".tga",), "PIL"),

@@ -10,10 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from moco.data.content import kind_of
-from moco.data.decode import check_sides, open_image, open_pillow, orientation, plain_reasons
+from moco.data.content import kind_of, not_an_image
+from moco.data.decode import (
+    BEYOND_PILLOW,
+    check_sides,
+    open_image,
+    open_pillow,
+    orientation,
+    plain_errors,
+    plain_reasons,
+)
 from moco.data.formats import INSTALL, has
-from moco.data.opened import Opened
+from moco.data.opened import Header, Opened
+from moco.data.pixels import deep_to_8_bits, to_rgb
 from moco.data.source import Unreadable
 from moco.recipe.pixels import Type
 
@@ -71,6 +80,18 @@ def open_native(raw: bytes | Values) -> Native:
         from moco.data.tiff import Tiff
 
         return Tiff(raw)
+    if kind in BEYOND_PILLOW and (reason := not_an_image(raw)):
+        raise Unreadable(reason)
+    if kind == "DICOM":
+        from moco.data.dicom import Dicom
+
+        return Dicom(raw)
+    if kind == "NIfTI":
+        from moco.data.nifti import Nifti
+
+        return Nifti(raw)
+    if kind == "JPEG XL":
+        return _JPEGXL(raw)
     if kind == "PNG" and raw[24:25] == b"\x10" and raw[25:26] in (b"\2", b"\4", b"\6") and has("imagecodecs"):
         return _DeepPNG(raw)
     return _Pillow(raw)
@@ -191,6 +212,45 @@ class _DeepPNG:
         with plain_reasons(self._raw):
             values = imagecodecs.png_decode(self._raw)
             return on_white(values) if self._bands in (2, 4) else values
+
+
+class _JPEGXL:
+    """A JPEG XL: decoded when it is opened, as nothing here reads its header alone."""
+
+    def __init__(self, raw: bytes) -> None:
+        import imagecodecs
+
+        with plain_errors("JPEG XL"):
+            values = imagecodecs.jpegxl_decode(raw)
+        values = values if values.ndim == 3 else values[..., None]
+        check_sides(values.shape[1], values.shape[0])
+        self._values = on_white(values) if values.shape[2] in (2, 4) else values
+        height, width, bands = self._values.shape
+        self.facts = Facts(width, height, bands, type_of(values.dtype), colour=bands in (1, 3))
+        self.pages = 1
+
+    def values(self, page: int = 0, reduction: int = 1) -> Values:
+        return kept(self._values)
+
+
+def as_photograph(image: Native) -> Opened:
+    """Any file as an RGB picture of 8 bits, by its own range where it is deeper; for data sets of photographs."""
+    return _Photograph(image)
+
+
+class _Photograph:
+    def __init__(self, image: Native) -> None:
+        self._image, facts = image, image.facts
+        if not facts.colour:
+            raise Unreadable(f"{facts.bands} bands are no photograph; --bands chooses those to see")
+        gray = {"uint8": "L", "uint16": "I;16"}.get(facts.type, "F")
+        self.header = Header(facts.width, facts.height, "RGB" if facts.bands == 3 else gray)
+
+    def pixels(self, reduction: int = 1) -> tuple[Values, int]:
+        values = self._image.values()
+        if values.dtype != np.uint8:
+            values = deep_to_8_bits(np.nan_to_num(values))
+        return to_rgb(values), 1
 
 
 def finite(number: object) -> float | None:
