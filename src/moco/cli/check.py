@@ -22,6 +22,16 @@ class Check:
     """As in pretrain."""
     no_data: float | None = None
     """As in pretrain."""
+    pages: str | None = None
+    """As in pretrain."""
+    tiles: int = 0
+    """As in pretrain."""
+    tile_overlap: int = 0
+    """As in pretrain."""
+    tile_skip: float = 0.02
+    """As in pretrain."""
+    stack: str | None = None
+    """As in pretrain."""
 
 
 def run(arguments: list[str]) -> None:
@@ -31,18 +41,33 @@ def run(arguments: list[str]) -> None:
     from moco.data.decide import Asked, decide
     from moco.data.left_out import left_out
     from moco.data.open import open_source
+    from moco.data.pieces import pieces
     from moco.data.survey import survey
     from moco.display import Terminal
     from moco.run.atomic import write_text
 
     tell = Terminal()
-    source = open_source(asked.data)
-    made = decide(source, survey(source), Asked(asked.bands, asked.range, asked.no_data))
+    source = open_source(asked.data if asked.stack is None else f"stack:{asked.stack}:{Path(asked.data).resolve()}")
+    made = decide(
+        source,
+        survey(source),
+        Asked(
+            asked.bands,
+            asked.range,
+            asked.no_data,
+            asked.pages,
+            asked.tiles,
+            asked.tile_overlap,
+            asked.tile_skip,
+        ),
+    )
+    beside = left_out(source)
+    source = pieces(source, made.pixels)
     reading = tell.reading("reading images", len(source))
     found = check(source, reading, made.pixels)
     for line in [*found.lines(), *made.lines]:
         tell.note(line)
     if asked.left_out is not None:
-        write_text(asked.left_out, left_out(source).listed())
+        write_text(asked.left_out, beside.listed())
     if found.stops_a_run:
         sys.exit(1)

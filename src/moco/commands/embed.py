@@ -10,6 +10,7 @@ import numpy as np
 from moco import distributed
 from moco.commands.tell import Silent, Teller
 from moco.data.open import open_source
+from moco.data.pieces import pieces
 from moco.data.seen import seen
 from moco.device import place_all
 from moco.embed import Prepared, embed
@@ -48,6 +49,7 @@ def embed_images(
 def _embedded(encoder: Name, data: Name, machine: Machine, tell: Teller) -> FeatureSet:
     source = distributed.on_each(lambda: open_source(data))
     module, preprocess = distributed.on_each(lambda: load(encoder))
+    source = distributed.on_each(lambda: pieces(source, preprocess.pixels))
     placement = place_all(machine)
     images = Prepared(seen(source, preprocess.pixels), preprocess.centre, machine.decoders, together=True)
     features = embed(placement.put(module), images, preprocess.normalise, placement).numpy()

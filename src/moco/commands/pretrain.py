@@ -18,6 +18,7 @@ from moco.data.left_out import FILE, left_out, tally
 from moco.data.loader import Loader, MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import load_memory
 from moco.data.open import Labelled, open_source
+from moco.data.pieces import pieces
 from moco.data.seen import seen
 from moco.data.shard_names import is_url, names_shards
 from moco.data.shard_store import Store
@@ -76,8 +77,12 @@ def pretrain(
         made = distributed.on_main(lambda: made_of(out, recipe, source, facts, asked))
         if said := tally(source):
             tell.note(f"{said}; {out / FILE} lists them")
+        images = distributed.on_each(lambda: pieces(source, made.pixels))
+        if images is not source:
+            tell.note(images.description)
+        facts = made.seen(facts, len(images))
         chosen = distributed.on_main(lambda: choose_recipe(recipe, source, facts, views, changes or {}, tell, made))
-        _refuse_too_few(chosen, source)
+        _refuse_too_few(chosen, images)
         refuse_unknown(chosen.encoder.backbone)
         watched = open_watched(watch) if watch is not None else None
         here = Path(data).exists() or (names_shards(str(data)) and not is_url(str(data)))
@@ -89,7 +94,7 @@ def pretrain(
         if beside := left_out(source):
             distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
         try:
-            _pretrain(run, chosen, seen(source, chosen.pixels), made.seen(facts), watched, machine, tell, until)
+            _pretrain(run, chosen, seen(images, chosen.pixels), facts, watched, machine, tell, until)
             if until is None:
                 page = distributed.on_main(lambda: _report(out))
                 tell.note(f"{page} shows the run; moco.load({str(out)!r}) gives the encoder")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from moco.data.open import open_source
+from moco.data.pieces import pieces
 from moco.data.seen import seen
 from moco.data.source import Source, fingerprint
 from moco.device import place
@@ -47,6 +48,7 @@ def _pictures(run: RunDirectory) -> Pictures:
                 f"{len(source):,} now); the pictures below show what is there now."
             )
         recipe = run.recipe()
+        source = pieces(source, recipe.pixels)
         pictures.views = view_rows(seen(source, recipe.pixels), recipe)
     except MocoError as error:
         pictures.notes.append(f"The pictures of images are left out, because the data cannot be opened: {error}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from moco.data.open import Labelled, open_labelled
+from moco.data.pieces import labelled_pieces
 from moco.data.seen import seen
 from moco.device import Placement
 from moco.embed import Prepared, embed
@@ -30,6 +31,7 @@ class KNNWatch:
     def __init__(
         self, labelled: Labelled, recipe: Recipe, preprocess: Preprocess, placement: Placement, workers: int
     ) -> None:
+        labelled = labelled_pieces(labelled, recipe.pixels)
         self._knn = recipe.knn
         self._labelled = labelled
         self._images = Prepared(seen(labelled.source, recipe.pixels), preprocess.centre, workers, together=True)

@@ -186,7 +186,8 @@ def _look(source: Source, i: int, pixels: Pixels | None) -> _Seen | str:
 
 
 def _bytes(raw: Any) -> bytes:
-    return str(raw.shape).encode() + bytes(raw.tobytes())
+    """What an array holds; of what is read in pieces, nothing that two could share."""
+    return str(raw.shape).encode() + bytes(raw.tobytes()) if hasattr(raw, "shape") else str(id(raw)).encode()
 
 
 def _some(items: Sequence[str], indent: str = "") -> list[str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from moco.data.decode import MOST_SIDE
 from moco.data.measure import PERCENTILES, Measured, measure
-from moco.data.native import Facts, Values, open_native
+from moco.data.native import Facts, Native, Values, open_native
 from moco.data.seen import chosen, refuse_other_bands
 from moco.data.source import Source, Unreadable, native
 from moco.data.survey import Survey
 from moco.errors import MocoError
 from moco.recipe import Normalize, Recipe
-from moco.recipe.pixels import Pixels, Type
+from moco.recipe.pixels import Pixels, Type, check_pixels
 
 SAMPLE = 64
 """Images that are decoded where headers do not say enough."""
@@ -33,6 +35,11 @@ class Asked:
     range: str | None = None
     """`0,4095`, `percentile`, `image`."""
     no_data: float | None = None
+    pages: str | None = None
+    """`all`, `first`, `middle`, `max`."""
+    tiles: int = 0
+    overlap: int = 0
+    skip: float = 0.02
 
     def __bool__(self) -> bool:
         return self != Asked()
@@ -54,9 +61,19 @@ class Decided:
         normalize = recipe.normalize if self.normalize is None or keep_normalize else self.normalize
         return replace(recipe, pixels=self.pixels, normalize=normalize)
 
-    def seen(self, facts: Survey) -> Survey:
-        """The survey with what a pixel takes in memory."""
-        return facts if self.pixels is None else replace(facts, pixel_bytes=self.pixels.bytes)
+    def seen(self, facts: Survey, images: int) -> Survey:
+        """The survey of so many images as they are learnt from: with what a pixel takes in memory, and of tiles."""
+        if (p := self.pixels) is None:
+            return facts
+        side = p.tiles or facts.longest_side
+        return replace(
+            facts,
+            images=images,
+            short_side=min(side, facts.short_side),
+            longest_side=min(side, facts.longest_side),
+            mean_area=min(facts.mean_area, float(side**2)),
+            pixel_bytes=p.bytes,
+        )
 
 
 def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided:
@@ -66,10 +83,12 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
         return Decided(None)
     looks = [one for _, one in facts.looks]
     colour, bands, of = _channels(asked.bands, looks)
-    if colour == "rgb" and not asked.range and asked.no_data is None and all(one.type == "uint8" for one in looks):
+    whole = asked.pages in (None, "first") and not asked.tiles and not (facts.paged and asked.pages is None)
+    photographs = colour == "rgb" and not asked.range and asked.no_data is None
+    if photographs and all(one.type == "uint8" for one in looks):
         if asked.bands is None and _all_gray(source, facts):
             colour, bands, of = "bands", (0,), 1
-        else:
+        elif whole:
             return Decided(None)
     alike = [one for one in looks if colour != "bands" or one.bands == of] or looks
     kind = _type(alike)
@@ -83,14 +102,20 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
         black=(_FULL[kind][0],) * count,
         white=(_FULL[kind][1],) * count,
         no_data=no_data,
+        pages=_pages(asked.pages, facts),
+        tiles=asked.tiles,
+        overlap=asked.overlap if asked.tiles else 0,
+        skip=asked.skip if asked.tiles else 0.0,
     )
+    check_pixels(rough)
     images = _decoded(source, facts, rough, kind)
     found = measure(images, no_data)
     pixels, why = _ranged(rough, found, asked.range, alike)
     mean, std = found.moments(*pixels.scale)
+    photographs = pixels.colour == "rgb" and pixels.kind == "uint8"
     return Decided(
         pixels,
-        Normalize(mean=tuple(mean), std=tuple(std)),
+        None if photographs else Normalize(mean=tuple(mean), std=tuple(std)),
         tuple(_said(pixels, why, found, looks)),
         _fitting_views(pixels, looks),
     )
@@ -112,6 +137,16 @@ def _channels(asked: str | None, looks: Sequence[Facts]) -> tuple[str, tuple[int
     if all(one.colour for one in looks):
         return ("rgb", (0,), 3) if any(one.bands == 3 for one in looks) else ("bands", (0,), 1)
     return "bands", tuple(range(of)), of
+
+
+def _pages(asked: str | None, facts: Survey) -> Literal["first", "all", "middle", "max"]:
+    """Which pages: those asked for; all, where files looked at have several."""
+    match asked:
+        case None:
+            return "all" if facts.paged else "first"
+        case "first" | "all" | "middle" | "max":
+            return asked
+    raise MocoError(f"--pages {asked}: all, first, middle or max")
 
 
 def _all_gray(source: Source, facts: Survey) -> bool:
@@ -153,15 +188,25 @@ def _decoded(source: Source, facts: Survey, rough: Pixels, kind: Type) -> list[V
     images, reason = [], ""
     for i in _spread(own):
         try:
-            raw = native(source, i)
-            image = raw if hasattr(raw, "facts") else open_native(raw)
+            image = open_native(native(source, i))
             refuse_other_bands(image.facts, rough)
-            images.append(chosen(image.values(), image.facts, rough))
+            images.append(chosen(_some(image), image.facts, rough))
         except Unreadable as error:
             reason = f"{source.name(i)}: {error}"
     if not images:
         raise MocoError(f"none of the images of {source.description} can be read ({reason})")
     return images
+
+
+def _some(image: Native) -> Values:
+    """The middle page, or of what is too large a square in its middle."""
+    page, facts = image.pages // 2, image.facts
+    window: Any = getattr(image, "window", None)
+    if window is None or max(facts.width, facts.height) <= MOST_SIDE:
+        return image.values(page)
+    side = min(2048, facts.width, facts.height)
+    middle: Values = window(page, ((facts.height - side) // 2, (facts.width - side) // 2, side, side))
+    return middle
 
 
 def _ranged(rough: Pixels, found: Measured, asked: str | None, looks: Sequence[Facts]) -> tuple[Pixels, str]:

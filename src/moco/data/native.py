@@ -71,10 +71,13 @@ class Native(Protocol):
         ...
 
 
-def open_native(raw: bytes | Values) -> Native:
-    """Read the header of any file, or take an array H x W or H x W x C; raises Unreadable."""
-    if not isinstance(raw, bytes):
+def open_native(raw: Any) -> Native:
+    """Read the header of any file, or take an array H x W or H x W x C, or what was opened; raises Unreadable."""
+    if isinstance(raw, np.ndarray):
         return _Array(raw)
+    if not isinstance(raw, bytes):
+        opened: Native = raw
+        return opened
     kind = kind_of(raw)
     if kind == "TIFF" and has("tifffile"):
         from moco.data.tiff import Tiff
@@ -193,7 +196,7 @@ class _Pillow:
             return kept(values if image.format == "TIFF" else turned(values, orientation(image)))
 
 
-_ANIMATED = ("GIF", "WebP", "TIFF", "PNG", "AVIF", "HEIC")
+_ANIMATED = ("GIF", "WebP", "TIFF")
 
 
 class _DeepPNG:

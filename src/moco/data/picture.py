@@ -42,5 +42,5 @@ def picture_of(source: Source, i: int) -> NDArray[np.uint8]:
         pixels = decode(source.raw(i))
     except Unreadable:
         raw = native(source, i)
-        pixels = (raw if hasattr(raw, "facts") else open_native(raw)).values()
+        pixels = open_native(raw).values()
     return picture(pixels)

@@ -89,7 +89,7 @@ class _SeenShards(Seen):
 
 def open_seen(raw: Any, pixels: Pixels) -> Opened:
     """What `native` gives, opened as the data set is; raises Unreadable where it differs."""
-    return _Seen(raw if hasattr(raw, "facts") else open_native(raw), pixels)
+    return _Seen(open_native(raw), pixels)
 
 
 class _Seen:
@@ -120,7 +120,7 @@ def refuse_other_bands(facts: Facts, pixels: Pixels) -> None:
 
 def as_decided(values: Values, facts: Facts, pixels: Pixels) -> Values:
     """Values H x W x C of a file in the channels and the type of the data set; raises Unreadable where they differ."""
-    values = _filled(chosen(values, facts, pixels), pixels)
+    values = filled(chosen(values, facts, pixels), pixels)
     return _by_itself(values, pixels) if pixels.own_range else values
 
 
@@ -181,7 +181,8 @@ def _fits(number: float, dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or (number == int(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)
 
 
-def _filled(values: Values, pixels: Pixels) -> Values:
+def filled(values: Values, pixels: Pixels) -> Values:
+    """Values with black where nothing was measured."""
     if (bad := invalid(values, pixels.no_data)) is None:
         return values
     return np.where(bad, np.asarray(pixels.black).astype(values.dtype), values)

@@ -7,6 +7,7 @@ numbers, and no open file.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -103,11 +104,27 @@ def fingerprint(source: Source) -> str:
         digest.update(b"\0" + source.name(i).encode("utf-8", "surrogateescape"))
     for i in np.unique(np.linspace(0, len(source) - 1, min(16, len(source))).astype(np.int64)):
         try:
-            raw = _bytes_of(source.raw(int(i)))
+            raw = _start_of_large(source, int(i)) or _bytes_of(source.raw(int(i)))
         except Unreadable as error:
             raw = _bytes_or(source, int(i), error.reason)
         digest.update(raw)
     return digest.hexdigest()
+
+
+_LARGE = 256 << 20
+
+
+def _start_of_large(source: Source, i: int) -> bytes:
+    """Of a file too large to be read for its fingerprint, its size and its first megabyte; else nothing."""
+    try:
+        path = source.file_path(i)  # type: ignore[attr-defined]
+        size = os.stat(path).st_size  # noqa: PTH116
+        if size < _LARGE:
+            return b""
+        with open(path, "rb") as file:  # noqa: PTH123
+            return str(size).encode() + file.read(1 << 20)
+    except (AttributeError, OSError, ValueError):
+        return b""
 
 
 def _bytes_of(raw: Any) -> bytes:

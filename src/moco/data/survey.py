@@ -23,6 +23,8 @@ class Survey:
     mean_area: float
     looks: tuple[tuple[int, Facts], ...] = ()
     """Position of each image that was looked at, and what its file says of itself."""
+    paged: int = 0
+    """How many of these have several pages."""
     pixel_bytes: int = 3
     """What a pixel takes in memory."""
 
@@ -38,15 +40,17 @@ class Survey:
 
 def survey(source: Source, sample: int = 512) -> Survey:
     """Look at the headers of up to `sample` images spread over the source; raises MocoError where none can be read."""
-    looks, reason = [], "no images"
+    looks, reason, paged = [], "no images", 0
     for i in spread(source, sample):
         try:
             raw = native(source, int(i))
-            looks.append((int(i), (raw if hasattr(raw, "facts") else open_native(raw)).facts))
+            image = open_native(raw)
+            looks.append((int(i), image.facts))
+            paged += image.pages > 1
         except Unreadable as error:
             reason = f"{source.name(int(i))}: {error}"
     if not looks:
         raise MocoError(f"none of the images of {source.description} can be read ({reason})")
     wh = np.array([(facts.width, facts.height) for _, facts in looks])
     short, area = int(np.median(wh.min(axis=1))), float(wh.prod(axis=1).mean())
-    return Survey(len(source), short, int(wh.max()), area, tuple(looks))
+    return Survey(len(source), short, int(wh.max()), area, tuple(looks), paged=paged)

@@ -58,10 +58,18 @@ class Tiff:
         with plain_errors("TIFF"), self._open() as tiff:
             return self._seen(self._page(tiff.series[0], page))
 
+    def window(self, page: int, box: tuple[int, int, int, int]) -> Values:
+        """A box (top, left, height, width) of a page; of the file, only the parts that it lies in are decoded."""
+        if self._turned != 1:
+            top, left, height, width = box
+            return self.values(page)[top : top + height, left : left + width]
+        with plain_errors("TIFF"), self._open() as tiff:
+            return self._seen(self._page(tiff.series[0], page, box))
+
     def _open(self) -> Any:
         return tifffile.TiffFile(io.BytesIO(self._file) if isinstance(self._file, bytes) else self._file)
 
-    def _page(self, series: Any, page: int) -> Values:
+    def _page(self, series: Any, page: int, box: tuple[int, int, int, int] | None = None) -> Values:
         """Y x X x bands of one page, decoding no more than its own parts of the file where they are apart."""
         outer = [axis not in "YX" + _BANDS for axis in self.axes]
         inside = np.unravel_index(page, [n for n, out in zip(self.shape, outer, strict=True) if out] or [1])
@@ -71,14 +79,23 @@ class Tiff:
         if apart and lead and not any(outer[lead:]):
             where = [next(places) if out else slice(None) for out in outer[:lead]]
             numbers = np.arange(len(series.pages)).reshape(series.shape[:lead])[tuple(where)]
-            values = np.stack([series.pages[int(n)].asarray() for n in np.ravel(numbers)])
+            values = np.stack([_decoded(series.pages[int(n)], box) for n in np.ravel(numbers)])
             values = values.reshape(*numbers.shape, *values.shape[1:]) if np.ndim(numbers) else values[0]
+        elif box is not None and not any(outer) and len(series.pages) == 1:
+            values = _decoded(series.pages[0], box)
         else:
             values = series.asarray()[tuple(next(places) if out else slice(None) for out in outer)]
+            values = values if box is None else self._cut(values, outer, box)
         axes = [axis for axis, out in zip(self.axes, outer, strict=True) if not out]
         order = [k for k, axis in enumerate(axes) if axis in _BANDS]
         values = values.transpose(axes.index("Y"), axes.index("X"), *order)
         return values.reshape(*values.shape[:2], -1)
+
+    def _cut(self, values: Values, outer: list[bool], box: tuple[int, int, int, int]) -> Values:
+        axes = [axis for axis, out in zip(self.axes, outer, strict=True) if not out]
+        top, left, height, width = box
+        where = {"Y": slice(top, top + height), "X": slice(left, left + width)}
+        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
 
     def _seen(self, values: Values) -> Values:
         """Values as they are meant: palettes looked up, white over black, upright, without opacity."""
@@ -90,3 +107,34 @@ class Tiff:
         if values.dtype == np.uint8 and 1 < self._bits < 8:
             values = (values * (255 // (2**self._bits - 1))).astype(np.uint8)
         return turned(on_white(values) if self._opacity else values, self._turned)
+
+
+def _decoded(page: Any, box: tuple[int, int, int, int] | None) -> Values:
+    """A page of the file, or a box (top, left, height, width) of it from the tiles or strips that it touches."""
+    if box is None:
+        return np.asarray(page.asarray())
+    top, left, height, width = box
+    key = page.keyframe  # says for all pages alike how they are laid out
+    tall, wide = (key.tilelength, key.tilewidth) if key.is_tiled else (key.rowsperstrip, key.imagewidth)
+    down, across = -(-key.imagelength // tall), -(-key.imagewidth // wide)
+    apart = key.samplesperpixel if key.planarconfig == 2 else 1
+    rows, columns = range(top // tall, -(-(top + height) // tall)), range(left // wide, -(-(left + width) // wide))
+    parts = [(s * down + r) * across + c for s in range(apart) for r in rows for c in columns]
+    out = np.zeros((apart, height, width, key.samplesperpixel // apart), key.dtype)
+    offsets, counts = [page.dataoffsets[i] for i in parts], [page.databytecounts[i] for i in parts]
+    tables = {"jpegtables": key.jpegtables} if key.jpegtables else {}
+    for data, index in page.parent.filehandle.read_segments(offsets, counts, indices=parts):
+        if data is None:  # a tile that was never written
+            continue
+        segment, (sample, _, y, x, _), _ = key.decode(data, index, **tables)
+        segment = segment[0]
+        y0, x0, y1, x1 = (
+            max(y, top),
+            max(x, left),
+            min(y + len(segment), top + height),
+            min(x + segment.shape[1], left + width),
+        )
+        out[sample, y0 - top : y1 - top, x0 - left : x1 - left] = segment[y0 - y : y1 - y, x0 - x : x1 - x]
+    if key.axes == "SYX":
+        return out[..., 0]
+    return out[0] if key.axes == "YXS" else out[0, ..., 0]

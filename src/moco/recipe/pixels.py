@@ -31,6 +31,14 @@ class Pixels:
     """Each image from its own darkest to its own brightest value instead."""
     no_data: float | None = None
     """A value that says that nothing was measured; it becomes black, as does what is not finite."""
+    pages: Literal["first", "all", "middle", "max"] = "first"
+    """Of a file with several images (pages, slices, frames): which are learnt from; `max`: the brightest, as one."""
+    tiles: int = 0
+    """Side in pixels of the tiles that images are read as; 0: they are read whole."""
+    overlap: int = 0
+    """Pixels that neighbouring tiles share."""
+    skip: float = 0.0
+    """Tiles whose values lie within this share of the range from black to white are empty, and left out."""
 
     @property
     def channels(self) -> int:
@@ -61,6 +69,11 @@ def check_pixels(p: Pixels) -> None:
     if not len(p.black) == len(p.white) == p.channels:
         raise MocoError(
             f"--pixels.black and --pixels.white have {len(p.black)} and {len(p.white)} values for {p.channels} channels"
+        )
+    if p.tiles and not (p.tiles >= 16 and 0 <= p.overlap < p.tiles and 0 <= p.skip <= 1):
+        raise MocoError(
+            f"--tiles {p.tiles} with --tile-overlap {p.overlap} and --tile-skip {p.skip:g}: at least 16 px a side, an "
+            "overlap below that, a share to skip between 0 and 1"
         )
     for black, white in zip(p.black, p.white, strict=True):
         if not (math.isfinite(black) and math.isfinite(white) and black < white):
