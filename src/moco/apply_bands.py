@@ -26,6 +26,10 @@ from moco.recipe.parts import Normalize, View
 from moco.recipe.pixels import Pixels
 
 
+_AT_ONCE = 1 << 18
+"""Values that are cropped before they are worked on: few enough to be in a cache still."""
+
+
 def apply_bands(
     view: View,
     draws: Draws,
@@ -48,12 +52,15 @@ def apply_bands(
     source = pixels.contiguous().numpy()
     out = empty(pixels, of.channels, size, memory_format)
 
-    def work(part: slice) -> None:
-        g, p = rows_of(draws.geometry, part), rows_of(draws.photometry, part)
-        crops = torch.empty(len(g.boxes), of.channels, size, size)
-        fused.crop_bands(crops.numpy(), source[part], g.boxes.astype(np.float64), g.flip, g.flip_vertical)
-        values = turn(crops, g.quarter)[:, None].flatten(3).numpy()
-        _develop(_bands_module(), out[part], view, p, values, 0, of, normalize)
+    def work(some: slice) -> None:
+        few = max(1, _AT_ONCE // out[0].numel())
+        for first in range(some.start, min(some.stop, len(pixels)), few):
+            part = slice(first, min(first + few, some.stop))
+            g, p = rows_of(draws.geometry, part), rows_of(draws.photometry, part)
+            crops = torch.empty(len(g.boxes), of.channels, size, size)
+            fused.crop_bands(crops.numpy(), source[part], g.boxes.astype(np.float64), g.flip, g.flip_vertical)
+            values = turn(crops, g.quarter)[:, None].flatten(3).numpy()
+            _develop(_bands_module(), out[part], view, p, values, 0, of, normalize)
 
     on_all_threads(work, len(pixels))
     return out

@@ -104,7 +104,7 @@ class _Seen:
     def pixels(self, reduction: int = 1) -> tuple[Values, int]:
         """H x W x C of the data set's type, and one over the share of their size that they were read at."""
         values = self._image.values(0, reduction)
-        own = np.require(as_decided(values, self._image.facts, self._pixels), requirements=("C", "W"))
+        own = np.require(as_decided(values, self._image.facts, self._pixels), requirements=("W",))
         return own, -(-self.header.width // values.shape[1])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ class Tiff:
     def __init__(self, file: bytes | str) -> None:
         logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said by its reader
         self._file = file
+        self._kept: Any = None
         with plain_errors("TIFF"), self._open() as tiff:
             page, series = tiff.pages.first, tiff.series[0]
             self._turned = int(page.tags[_ORIENTATION].value) if _ORIENTATION in page.tags else 1
@@ -66,8 +69,16 @@ class Tiff:
         with plain_errors("TIFF"), self._open() as tiff:
             return self._seen(self._page(tiff.series[0], page, box))
 
-    def _open(self) -> Any:
-        return tifffile.TiffFile(io.BytesIO(self._file) if isinstance(self._file, bytes) else self._file)
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """The file's headers: of bytes read once, of a path each time, so that no file stays open."""
+        if isinstance(self._file, bytes):
+            if self._kept is None:
+                self._kept = tifffile.TiffFile(io.BytesIO(self._file))
+            yield self._kept
+        else:
+            with tifffile.TiffFile(self._file) as tiff:
+                yield tiff
 
     def _page(self, series: Any, page: int, box: tuple[int, int, int, int] | None = None) -> Values:
         """Y x X x bands of one page, decoding no more than its own parts of the file where they are apart."""

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from moco.ops.compiled import Array, fast
-from moco.ops.fused_crop import crop, crop_bands, cut
+from moco.ops.fused_crop import crop, crop_bands, cut, cut_bands
 from moco.ops.steps import BLUR, BRIGHTNESS, CONTRAST, GRAY, HUE, SATURATION
 
-__all__ = ["crop", "crop_bands", "cut", "develop"]
+__all__ = ["crop", "crop_bands", "cut", "cut_bands", "develop"]
 
 PIECE = 512
 """Pixels that are worked on at a time: three channels of them fill a fifth of the first cache."""
