@@ -35,8 +35,8 @@ def main(out: str, cells: str | None = None) -> None:
     originals = {"photos": flower, "documents": digit, "microscopy": slide, "satellite": china}
     originals |= {"multispectral": land, "radar": speckled(china), "fluorescence": stained(), "xray": bones()}
     figure = Figure(figsize=(11, 13), layout="constrained")
-    axes = figure.subplots(len(VIEWS), 7)
-    for row, name in zip(axes, VIEWS, strict=True):
+    axes = figure.subplots(len(originals), 7)
+    for row, name in zip(axes, originals, strict=True):
         images = [picture(originals[name]), *views_of(name, originals[name], 6)]
         for axis, image in zip(row, images, strict=True):
             axis.imshow(image)

@@ -84,6 +84,12 @@ def test_the_small_stem_has_stride_1_and_no_pooling(name):
     assert seen == [(4, 4)], "of 32 x 32"
 
 
+def test_the_half_stem_has_stride_2_and_no_pooling():
+    backbone, _ = build_backbone("resnet10w8", "half")
+    assert (backbone.conv1.kernel_size, backbone.conv1.stride) == ((3, 3), (2, 2))
+    assert isinstance(backbone.maxpool, nn.Identity)
+
+
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "timm:resnet18"])
 def test_the_small_stem_is_for_torchvisions_resnets_and_says_so(name):
     with pytest.raises(MocoError, match=rf"(?s)stem.*{name}.*imagenet"):

@@ -11,7 +11,7 @@ from moco.backbones import build_backbone
 from moco.dictionary import build_dictionary
 from moco.errors import MocoError
 from moco.recipe import VIEWS, Momentum, Queue, check, flatten, v2
-from moco.recipe.auto import BUDGET, FEWEST, DataFacts, auto
+from moco.recipe.auto import BUDGET, FEWEST, LADDER, LONG, DataFacts, Length, auto
 
 DATA = [
     (16, 224),
@@ -266,3 +266,23 @@ def test_the_reason_for_the_batch_is_true(images, reason):
     (batch,) = (c for c in choices if c.flag == "--batch")
     assert reason in batch.reason
     assert int(batch.value) * 8 <= images or "eighth" not in batch.reason
+
+
+@any_data
+@pytest.mark.parametrize("seen", [5_000, 200_000, 5_000_000])
+def test_a_run_that_fits_a_time_is_counted_in_steps_and_can_be_trained(images, side, seen):
+    r, choices = auto(DataFacts(images, side), length=Length(LADDER[0], seen, "20 min", "500 images/s"))
+    check(r)
+    assert r.epochs is None
+    assert r.steps == max(1, seen // r.batch)
+    assert r.batch <= (256 if seen >= LONG else 128)
+    assert (r.encoder.backbone, r.encoder.stem, r.image_size) == ("resnet10w16", "half", 32)
+    assert r.schedule.warmup_epochs * (images // r.batch) <= 0.1 * r.steps + 1
+    assert {c.flag: c for c in choices}["--image-size"].reason == "500 images/s"
+
+
+def test_what_the_user_fixed_holds_in_a_run_that_fits_a_time():
+    fixed = {"encoder.backbone": "resnet18", "batch": 64, "optim.lr": 0.5}
+    r, choices = auto(DataFacts(5000, 64), fixed=fixed, length=Length(LADDER[0], 64_000, "20 min"))
+    assert (r.encoder.backbone, r.batch, r.optim.lr, r.steps) == ("resnet18", 64, 0.5, 1000)
+    assert not {"--batch", "--optim.lr", "--encoder.backbone"} & {c.flag for c in choices}

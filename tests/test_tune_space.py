@@ -4,7 +4,7 @@ import pytest
 
 from moco.errors import MocoError
 from moco.recipe import cifar, end_to_end, override
-from moco.tune.space import Choices, Range, describe, draw_changes, parse_search, rungs, usual_search
+from moco.tune.space import Choices, Range, describe, draw_changes, parse_search, usual_search
 
 
 class Lowest:
@@ -72,9 +72,3 @@ def test_the_usual_search_leaves_out_what_a_recipe_does_not_have():
         "optim.lr",
     ]
     assert [s.field for s in usual_search(end_to_end(), 50_000)] == ["loss.temperature", "optim.lr"]
-
-
-def test_rungs_end_with_the_whole_run_and_short_runs_have_fewer():
-    assert rungs(90) == [10, 30, 90]
-    assert rungs(4) == [1, 2, 4]
-    assert rungs(1) == [1]

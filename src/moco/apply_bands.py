@@ -25,7 +25,6 @@ from moco.ops.steps import steps_of
 from moco.recipe.parts import Normalize, View
 from moco.recipe.pixels import Pixels
 
-
 _AT_ONCE = 1 << 18
 """Values that are cropped before they are worked on: few enough to be in a cache still."""
 

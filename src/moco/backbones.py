@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from moco.errors import MocoError
+from moco.recipe.parts import Stem
 
 _DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "10": (BasicBlock, [1, 1, 1, 1]),
@@ -22,8 +22,8 @@ _DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
 }
 
 NARROWEST = 8
-"""Channels of the first stage. Below, the backward pass of a 1x1 convolution of stride 2 over images in channels_last writes
-past its memory on processors with AVX2 and without AVX-512 (torch 2.14, oneDNN), and the process dies or computes on."""
+"""Channels of the first stage. With fewer, the backward pass of a 1x1 convolution of stride 2 in channels_last writes
+past its memory on processors with AVX2 and without AVX-512 (torch 2.14, oneDNN): a run dies, or computes on."""
 
 
 def refuse_unknown(name: str) -> None:
@@ -41,16 +41,20 @@ def refuse_unknown(name: str) -> None:
         )
 
 
-def build_backbone(
-    name: str, stem: Literal["imagenet", "small"] = "imagenet", channels: int = 3
-) -> tuple[nn.Module, int]:
+def build_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> tuple[nn.Module, int]:
     """The backbone called `name`, untrained, with its classifier removed, and D, the length of its features.
 
     `name` is a model of torchvision (`resnet50`), `timm:NAME`, or `resnetDwW`, a ResNet of depth D whose first stage is
-    W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x). `stem="small"` gives
-    a ResNet a 3x3 first convolution of stride 1 and no max-pooling. The first convolution takes `channels`. Raises
-    MocoError for a name that is none of these.
+    W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x). A ResNet's `stem` is a 3x3
+    first convolution of stride 1 (`small`) or 2 (`half`) and no max-pooling, or torchvision's. The first convolution
+    takes `channels`. Raises MocoError for a name that is none of these.
     """
+    backbone = make_backbone(name, stem, channels)
+    return backbone, _width(backbone, name, channels)
+
+
+def make_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> nn.Module:
+    """The same without D, which takes a forward pass; so it is made in shapes alone where no weights are wanted."""
     refuse_unknown(name)
     if name.startswith("timm:"):
         backbone = _timm(name.removeprefix("timm:"), channels)
@@ -60,9 +64,9 @@ def build_backbone(
         backbone = _torchvision(name)
     if channels != 3 and not name.startswith("timm:"):
         _take_channels_(backbone, channels, name)
-    if stem == "small":
-        _shrink_stem_(backbone, name)
-    return backbone, _width(backbone, name, channels)
+    if stem != "imagenet":
+        _shrink_stem_(backbone, name, stem)
+    return backbone
 
 
 class _WideResNet(ResNet):  # type: ignore[misc]
@@ -113,7 +117,8 @@ def _refuse_unknown_to_timm(name: str) -> None:
 def _timm(name: str, channels: int) -> nn.Module:
     import timm
 
-    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
+    more = {} if channels == 3 else {"in_chans": channels}
+    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **more)
     return net
 
 
@@ -139,11 +144,13 @@ def _take_channels_(net: nn.Module, channels: int, name: str) -> None:
     net.set_submodule(first, new)
 
 
-def _shrink_stem_(net: nn.Module, name: str) -> None:
+def _shrink_stem_(net: nn.Module, name: str, stem: Stem) -> None:
     """The CIFAR stem of the official demo; its new convolution keeps PyTorch's default initialisation, as there."""
     if not isinstance(net, ResNet):
-        raise MocoError(f"--encoder.stem small is for ResNets; {name} takes --encoder.stem imagenet")
-    net.conv1 = nn.Conv2d(net.conv1.in_channels, net.conv1.out_channels, kernel_size=3, stride=1, padding=1, bias=False)
+        raise MocoError(f"--encoder.stem {stem} is for ResNets; {name} takes --encoder.stem imagenet")
+    stride = 2 if stem == "half" else 1
+    first = net.conv1
+    net.conv1 = nn.Conv2d(first.in_channels, first.out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
     net.maxpool = nn.Identity()
 
 

@@ -168,6 +168,12 @@ def _rate(step: Callable[[], float]) -> float:
     return 3 / (time.perf_counter() - start)
 
 
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was given; a CPU has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def most_memory_gib(device: torch.device) -> float:
     """Most memory taken so far: of the GPU, or of this process on the CPU."""
     if device.type == "cuda":

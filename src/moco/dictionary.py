@@ -58,6 +58,15 @@ class KeyQueue(nn.Module):
             self.scale[place] = scale
         self.pointer.copy_((self.pointer + len(k)) % size)
 
+    @torch.no_grad()
+    def fill(self, keys: Tensor, pointer: int) -> None:
+        """Hold these unit vectors (K x C); the next keys are written from row `pointer` on."""
+        held, scale = self._packed(keys.float())
+        self.keys.copy_(held)
+        if scale is not None and self.scale is not None:
+            self.scale.copy_(scale)
+        self.pointer.fill_(pointer)
+
     def _packed(self, keys: Tensor) -> tuple[Tensor, Tensor | None]:
         """Unit vectors (N x C) as they are kept, and what each is multiplied by when it is read (N)."""
         match self.store:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moco import distributed
-from moco.device import seeded
+from moco.device import seeded, wait_for
 from moco.encoder import Encoder
 from moco.errors import MocoError
 from moco.model import encode
@@ -105,7 +105,7 @@ def attempt(form: Form, device: torch.device, insist: bool) -> Tried:
     try:
         form.use()
         fast = form.sample()
-        _wait(device)
+        wait_for(device)
         right = agree(fast, plain, exact, tolerance)
     except Exception as error:  # whatever a compiler may raise
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]:.160}"
@@ -130,10 +130,10 @@ def attempt(form: Form, device: torch.device, insist: bool) -> Tried:
 def pays(form: Form, device: torch.device, steps: int) -> bool:
     """Whether so many steps of the plain form take a few times as long as the fast one takes to get ready."""
     form.sample()
-    _wait(device)
+    wait_for(device)
     start = time.perf_counter()
     form.sample()
-    _wait(device)
+    wait_for(device)
     return (time.perf_counter() - start) * steps > 3 * form.warm_up
 
 
@@ -143,10 +143,10 @@ def speed(form: Form, device: torch.device, turns: int = 3) -> float:
     for turn in range(turns + 1):
         for fast in (False, True):
             (form.use if fast else form.leave)()
-            _wait(device)
+            wait_for(device)
             start = time.perf_counter()
             form.sample()
-            _wait(device)
+            wait_for(device)
             if turn:
                 best[fast] = min(best[fast], time.perf_counter() - start)
     return best[False] / best[True]
@@ -183,15 +183,10 @@ def _exact(form: Form, plain: list[Tensor]) -> tuple[list[Tensor], float]:
         return plain, 10 * form.tolerance
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _refuse_a_broken_device(device: torch.device, form: Form) -> None:
     """Raise MocoError where what was tried has left the GPU in an error that only a new process ends."""
     try:
-        _wait(device)
+        wait_for(device)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise MocoError(f"{form.says} failed on {device} ({reason:.160}); add --machine.compile off") from None

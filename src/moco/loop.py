@@ -27,6 +27,9 @@ from moco.run.skipped import SkipBudget
 from moco.run.stop import Stopped, signals_heard
 from moco.training import Training, train_step
 
+LOOKS = 20
+"""About how often in a run kNN on the labelled images of `--watch` is measured; in a run in steps, the scores too."""
+
 Watch = Callable[[Encoder], dict[str, float]]
 """Something that measures the query encoder now and then and names what it found, such as kNN on labelled images."""
 
@@ -51,7 +54,8 @@ def pretrain_loop(
     Raises Stopped after saving at SIGINT or SIGTERM, and MocoError where the loss is no longer finite (the last good
     checkpoint stays), more files are unreadable than the machine allows, or a process that decodes was killed.
     """
-    if until is not None and t.step >= until * plan.steps_per_epoch:
+    last = plan.steps if until is None else until * plan.steps_per_epoch
+    if until is not None and t.step >= last:
         return
     with (
         closing(Record(run, t.step, plan.steps, show, partial(_verdict, t.recipe))) as record,
@@ -60,7 +64,7 @@ def pretrain_loop(
         recorder = _Recorder(t, plan, record)
         if t.step == 0:
             recorder.measure([*([scores] if scores else []), *watch])
-        watch_every = machine.watch_every or max(1, plan.rounds // 20)
+        watch_every = machine.watch_every or max(1, plan.rounds // LOOKS)
         saved_at = time.monotonic()
         recorder.clock.restart(t.step)
         for batch in recorder.clock.timed(ahead(loader.batches(plan, t.step), t.placement.device)):
@@ -68,11 +72,11 @@ def pretrain_loop(
             if t.step % machine.compare_every == 0:
                 t.refuse_difference()
             turn, into = divmod(t.step, plan.round)
-            done, round_done = t.step == plan.steps, into == 0
+            done, round_done = t.step in (plan.steps, last), into == 0
             if t.step % machine.log_every == 0 or t.step == 1 or done:
                 recorder.training_row(loss)
             if round_done or done:
-                due = list(watch) if done or turn == until or turn % watch_every == 0 else []
+                due = list(watch) if done or turn % watch_every == 0 else []
                 recorder.measure([*([scores] if scores else []), *due])
             late = int(time.monotonic() - saved_at > machine.checkpoint_seconds)
             signum, unreadable, late = distributed.largest([asked[0] if asked else 0, len(batch.skipped), late])
@@ -86,7 +90,7 @@ def pretrain_loop(
                 recorder.clock.restart(t.step)
             if signum:
                 raise Stopped(t.step, signum)
-            if round_done and turn == until:
+            if t.step == last:
                 return
 
 

@@ -23,10 +23,15 @@ class Pretrain:
     out: Path
     """The run directory: made, or continued."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    time: str | None = None
+    """What `auto` may take in all: 90s, 20m, 2h, 3d. None: 30m on a CPU, 2h on a GPU, if no length is given."""
+    init: str | None = None
+    """Start from what was trained: a file (FILE#PREFIX), a run, torchvision:NAME[=FILE] or timm:NAME[=FILE]."""
     watch: str | None = None
     """Labelled images (FOLDER/<class>/x.jpg, or with train/ and test/ above) on which kNN is measured now and then."""
     views: str | None = None
-    """A named set: photos, documents, microscopy, satellite, multispectral, radar, fluorescence or xray."""
+    """Named views: photos, gentle, documents, near, crops, colours, microscopy, satellite, multispectral, radar,
+    fluorescence or xray. None: auto tries them."""
     bands: str | None = None
     """Which bands are learnt from: 0,1,2,7 or gray or rgb; by default all that the files have."""
     range: str | None = None
@@ -64,8 +69,10 @@ def run(arguments: list[str]) -> None:
             asked.data if asked.stack is None else f"stack:{asked.stack}:{Path(asked.data).resolve()}",
             asked.out,
             name,
+            time=asked.time,
             views=asked.views,
             watch=asked.watch,
+            init=asked.init,
             machine=asked.machine,
             changes=changes,
             tell=tell,

@@ -39,7 +39,7 @@ class Study:
     retry: bool = False
     """Train cells that failed again."""
     views: str | None = None
-    """A named set of views: photos, documents, microscopy or satellite."""
+    """A named set of views: photos, gentle, documents, near, crops, colours, microscopy or satellite."""
     machine: Machine = field(default_factory=Machine)
 
 

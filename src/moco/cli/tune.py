@@ -34,7 +34,7 @@ class Tune:
     base: str = "auto"
     """The recipe to start from."""
     views: str | None = None
-    """A named set of views: photos, documents, microscopy or satellite."""
+    """A named set of views: photos, gentle, documents, near, crops, colours, microscopy or satellite."""
     machine: Machine = field(default_factory=Machine)
 
 

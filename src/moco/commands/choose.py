@@ -35,8 +35,8 @@ def choose_recipe(
     if made is None:
         told = isinstance(recipe, Recipe) and recipe.pixels is not None
         made = Decided(recipe.pixels, recipe.normalize) if told else decide(source, facts)  # type: ignore[union-attr]
-    for line in made.lines:
-        tell.note(line)
+        for line in made.lines:
+            tell.note(line)
     own = any(name.startswith("normalize") for name in changes)
     if recipe == "auto":
         hints = source.hints

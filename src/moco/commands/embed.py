@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from moco import distributed
+from moco.commands.opened import open_for_images
 from moco.commands.tell import Silent, Teller
 from moco.data.open import open_source
 from moco.data.pieces import pieces
@@ -16,7 +17,6 @@ from moco.device import place_all
 from moco.embed import Prepared, embed
 from moco.errors import MocoError
 from moco.machine import Machine
-from moco.run.load import load
 from moco.search.features import SUFFIXES, FeatureSet, read_features, refuse_other_suffixes, write_features
 
 Name = str | os.PathLike[str]
@@ -48,7 +48,8 @@ def embed_images(
 
 def _embedded(encoder: Name, data: Name, machine: Machine, tell: Teller) -> FeatureSet:
     source = distributed.on_each(lambda: open_source(data))
-    module, preprocess = distributed.on_each(lambda: load(encoder))
+    opened = open_for_images(encoder, tell)
+    module, preprocess = opened.backbone, opened.preprocess
     source = distributed.on_each(lambda: pieces(source, preprocess.pixels))
     placement = place_all(machine)
     images = Prepared(seen(source, preprocess.pixels), preprocess.centre, machine.decoders, together=True)

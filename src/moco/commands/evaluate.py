@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moco import distributed
+from moco.commands.opened import open_for_images
 from moco.commands.parts import Name, open_parts, refuse_unclear_data
 from moco.commands.tell import Silent, Teller
 from moco.data.labelled import Labelled
@@ -30,7 +31,7 @@ from moco.protocols.linear_quick import LinearQuick
 from moco.protocols.result import Result, slug
 from moco.recipe import Pixels
 from moco.run.directory import refuse_unwritable
-from moco.run.load import Opened, open_encoder
+from moco.run.load import Opened
 
 PROTOCOLS: dict[str, type[Judge]] = {
     protocol.name: protocol
@@ -66,10 +67,10 @@ def evaluate(
     refuse_unclear_data(data, train, test, split)
     with distributed.processes(machine.device, machine.timeout_seconds):
         tell = tell if tell is not None and distributed.main_process() else Silent()
-        opened = _opened(encoder)
+        opened = open_for_images(encoder, tell)
         folder, name = _where(encoder, opened, out), slug(os.fspath(_the(data, test)))
         distributed.on_main(lambda: refuse_unwritable(folder))  # rather now than after what takes hours
-        others = {one: _opened(one) for one in against if one not in BASELINES}
+        others = {one: open_for_images(one, tell) for one in against if one not in BASELINES}
         labelled = any(judge.needs_labels for judge in judges)
         pixels = opened.preprocess.pixels
         parts = (
@@ -124,10 +125,6 @@ def _pieces(parts: tuple[Labelled, Labelled], pixels: Pixels | None) -> tuple[La
     """Both with a position for each page or tile that the encoder's images are."""
     train, test = parts
     return labelled_pieces(train, pixels), labelled_pieces(test, pixels)
-
-
-def _opened(encoder: Name) -> Opened:
-    return distributed.on_each(lambda: open_encoder(encoder))
 
 
 def _the(*names: Name | None) -> Name:

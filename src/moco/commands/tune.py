@@ -21,14 +21,12 @@ from moco.data.source import fingerprint
 from moco.data.survey import survey
 from moco.device import place
 from moco.errors import MocoError
+from moco.halving import FACTOR, rungs
 from moco.machine import Machine
 from moco.recipe import Recipe, check, override, to_json
 from moco.run.atomic import write_text
 from moco.run.log import read_log
-from moco.tune.space import describe, draw_changes, parse_search, rungs, usual_search
-
-FACTOR = 3
-"""Of the trials at a rung, about one in so many goes on."""
+from moco.tune.space import describe, draw_changes, parse_search, usual_search
 
 FEWEST_TO_RANK = 5
 """Trials from which on a rank correlation is told."""
@@ -215,7 +213,7 @@ class _Work:
         if recipe.epochs is None:
             raise MocoError("a search counts in epochs, and this recipe in steps; give --epochs")
         found = 0.0
-        for rung, epochs in enumerate(rungs(recipe.epochs, FACTOR)):
+        for rung, epochs in enumerate(rungs(recipe.epochs)):
             whole = epochs == recipe.epochs
             pretrain(self.data, run, recipe, watch=self.watch, machine=self.machine, until=None if whole else epochs)
             scores = _scores(run, epochs)

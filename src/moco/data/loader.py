@@ -83,10 +83,8 @@ class Plan:
 
     @property
     def round(self) -> int:
-        """Steps between two looks at the encoder: an epoch, or a hundredth of a run in steps where that is less."""
-        if self.length is None:
-            return self.steps_per_epoch
-        return min(self.steps_per_epoch, max(1, self.length // 100))
+        """Steps between two looks at the encoder: an epoch, or a twentieth of a run that is counted in steps."""
+        return self.steps_per_epoch if self.length is None else max(1, self.length // 20)
 
     @property
     def rounds(self) -> int:

@@ -12,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from moco.data.loader import Plan
 from moco.data.names import printable
+from moco.pages.beside import sides
+from moco.pages.chosen import chosen
 from moco.pages.curves import curves, series
 from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
 from moco.pages.tables import table_of
@@ -53,6 +55,8 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         path_in_python=json.dumps(str(run.path), ensure_ascii=False),
         path_in_shell=shlex.quote(str(run.path)),
         health=_health(rows),
+        verdict=run.read("verdict.json").get("sentence", ""),
+        chosen=chosen(run.read("auto.json")),
         facts=_facts(recipe, rows, run.read("data.json"), pictures),
         placement=run.read("machine.json").get("placement", ""),
         size=recipe.image_size,
@@ -60,6 +64,7 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         has_encoder=run.encoder.exists(),
         groups=curves(rows),
         tables=[table_of(result) for result in results],
+        sides=sides(run),
         pictures=pictures,
         epochs=EPOCHS,
         query_words=view_words(recipe.query_view, recipe.image_size),

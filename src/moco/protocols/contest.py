@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from moco.data.labelled import Labelled, some
@@ -19,13 +20,15 @@ from moco.device import Placement
 from moco.embed import Prepared, embed
 from moco.errors import MocoError
 from moco.machine import Machine
+from moco.ops.whiten import whitened
 from moco.protocols.contender import Contender
 from moco.protocols.result import Result
 from moco.recipe import Pixels
 from moco.views import Views
 
-Kind = Literal["backbone", "head"]
-"""Which features: what is handed on after training, or the output of the projection head."""
+Kind = Literal["backbone", "head", "whitened"]
+"""Which features: what is handed on after training, the output of the projection head, or the backbone's without their
+correlations, as they are among the images that may be learnt from."""
 
 _MOST_BYTES = 16 << 30
 """Of features that are kept for the next protocol."""
@@ -104,6 +107,10 @@ class Contest:
 
         Of a contender without a head, `head` are its features.
         """
+        if kind == "whitened":
+            plain, known = (self.features(contender, one) for one in (side, self.train))
+            moved = whitened(torch.from_numpy(plain.features), torch.from_numpy(known.features))
+            return Features(moved.numpy(), plain.labels)
         images = self._images(contender, side.source)
         module = contender.module if kind == "backbone" or contender.whole is None else contender.whole
         key = (contender.name, id(side), kind if module is contender.whole else "backbone")

@@ -50,7 +50,7 @@ class KNN:
         rows: dict[str, list[Cell]] = {}
         n = images = 0
         for contender in contest.contenders:
-            kinds = [kind for kind in self.features if kind == "backbone" or contender.whole is not None]
+            kinds = [kind for kind in self.features if kind != "head" or contender.whole is not None]
             for kind in kinds or ["backbone"]:
                 known, judged = (contest.features(contender, side, kind) for side in (train, test))
                 n, images = len(judged.labels), len(known.labels)
@@ -67,7 +67,7 @@ class KNN:
                 )
                 right = distributed.collect(found).numpy() == judged.labels[:, None]
                 shares = right.mean(axis=0).tolist()
-                title = contender.name if kind == "backbone" else f"{contender.name}, head"
+                title = contender.name if kind == "backbone" else f"{contender.name}, {kind}"
                 rows[title] = [Cell(share, None, wilson(share, n)) for share in shares]
         return Result(
             protocol=self.name,

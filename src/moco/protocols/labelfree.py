@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from moco.data.source import sample
 from moco.errors import MocoError
 from moco.ops.scores import alignment, effective_rank, lidar, spread, uniformity
 from moco.protocols.contender import Contender
-from moco.protocols.contest import Contest, Kind
+from moco.protocols.contest import Contest
 from moco.protocols.interval import t_interval
 from moco.protocols.result import Cell, Result
 from moco.recipe import Pixels, Recipe, v2
@@ -49,7 +49,7 @@ class LabelFree:
     """Evenly spread over the source; no rank exceeds their number."""
     views: int = 10
     """Of each image, for LiDAR; an even number: half of them as queries, half as keys."""
-    features: tuple[Kind, ...] = ("backbone",)
+    features: tuple[Literal["backbone", "head"], ...] = ("backbone",)
 
     def __post_init__(self) -> None:
         if self.images < 2:

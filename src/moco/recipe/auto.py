@@ -9,7 +9,7 @@ from typing import Any
 
 from moco.errors import MocoError
 from moco.recipe.named import v2
-from moco.recipe.parts import Recipe
+from moco.recipe.parts import Recipe, Stem
 from moco.recipe.plain import override
 from moco.recipe.views import named_views
 
@@ -27,6 +27,12 @@ RATE = 0.03
 
 SHORT = 1000
 """Steps up to which a run asked for by the data is short: it takes twice the rate and a quicker key encoder."""
+
+SHORT_OF_TIME = 4000
+"""The same for a run whose length is a time."""
+
+LONG = 2_000_000
+"""Images seen from which on a run whose length is a time has batches of 256: below, more steps of 128 teach more."""
 
 LONG_QUEUE = 16384
 """Keys from which on v2's temperature fits; shorter queues go with that of the official CIFAR-10 demo."""
@@ -52,24 +58,97 @@ class Choice:
     reason: str
 
 
+@dataclass(frozen=True)
+class Network:
+    """A backbone and the size of the images that it sees, and from how many images seen on it is worth its cost."""
+
+    backbone: str
+    stem: Stem
+    size: int
+    worth: int
+    """Images, repeats counted."""
+
+
+LADDER = (
+    Network("resnet10w16", "half", 32, 0),
+    Network("resnet10w32", "half", 32, 200_000),
+    Network("resnet10w32", "half", 48, 400_000),
+    Network("resnet10w64", "half", 48, 1_000_000),
+    Network("resnet18", "half", 64, 2_000_000),
+    Network("resnet18", "imagenet", 128, 5_000_000),
+    Network("resnet18", "imagenet", 192, 10_000_000),
+    Network("resnet50", "imagenet", 224, 20_000_000),
+)
+"""Networks in the order of their cost, for runs whose length is a time."""
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is, where that is a time: a network that this machine trains on so many images in it, and why."""
+
+    network: Network
+    images: int
+    """Images that are seen, repeats counted."""
+    time: str
+    """The time, in words."""
+    why: str = ""
+    """Why this network, in words."""
+
+
+def networks(facts: DataFacts, fixed: dict[str, Any]) -> list[Network]:
+    """The networks to choose from: at most as fine as the images, of what the user has fixed, in the order of cost."""
+    size = fixed.get("image_size")
+    side = max(32, facts.short_side)
+    found = [n for n in LADDER if n.size <= side] if size is None else [replace(n, size=size) for n in LADDER]
+    backbone, stem = fixed.get("encoder.backbone"), fixed.get("encoder.stem")
+    if backbone is not None:
+        narrow: Stem = stem or ("half" if re.fullmatch(_RESNET, backbone) else "imagenet")
+        found = [replace(n, backbone=backbone, stem=narrow) for n in found]
+    elif stem is not None:
+        found = [replace(n, stem=stem) for n in found]
+    kept: dict[tuple[str, str, int], Network] = {}
+    for n in found:
+        kept.setdefault((n.backbone, n.stem, n.size), n)
+    return list(kept.values())
+
+
+_RESNET = r"resnet\d+(w\d+)?"
+
+
 def auto(
-    facts: DataFacts, views: str = "photos", steps: int | None = None, fixed: dict[str, Any] | None = None
+    facts: DataFacts,
+    views: str = "photos",
+    steps: int | None = None,
+    fixed: dict[str, Any] | None = None,
+    length: Length | None = None,
 ) -> tuple[Recipe, list[Choice]]:
     """The recipe for this data, and the choices made; `fixed` holds fields the user has set, by dotted name.
 
-    A choice that depends on another (lr on batch, m on the steps in an epoch) takes the user's value of that other
-    where there is one. Raises MocoError where there are too few images to contrast.
+    With `length` the network and the steps are those that fit a time. A choice that depends on another (lr on batch, m
+    on the steps in an epoch) takes the user's value of that other where there is one. Raises MocoError where there are
+    too few images to contrast.
     """
-    if facts.images < FEWEST_IMAGES:
-        raise MocoError(f"{facts.images} images are too few to contrast with each other; give at least {FEWEST_IMAGES}")
+    refuse_too_few(facts.images)
     fitting = _Fitting(fixed or {})
-    _fit_network(fitting, facts)
-    _fit_batch_and_queue(fitting, facts)
-    _fit_time(fitting, facts, steps)
+    if length is None:
+        _fit_network(fitting, facts)
+    else:
+        _take_network(fitting, facts, length)
+    _fit_batch_and_queue(fitting, facts, most=256 if length is None or length.images >= LONG else 128)
+    if length is None:
+        _fit_time(fitting, facts, steps)
+    else:
+        _take_time(fitting, facts, length)
     recipe = replace(v2(), name="auto", query_view=named_views(views))
     recipe = override(recipe, fitting.values | fitting.fixed)
     views_reason = "flips and colour changes of ordinary photographs" if views == "photos" else "as named"
     return recipe, [Choice("--views", views, views_reason), *fitting.choices]
+
+
+def refuse_too_few(images: int) -> None:
+    """Raise MocoError for fewer images than can be contrasted."""
+    if images < FEWEST_IMAGES:
+        raise MocoError(f"{images} images are too few to contrast with each other; give at least {FEWEST_IMAGES}")
 
 
 class _Fitting:
@@ -103,7 +182,7 @@ def _fit_network(fit: _Fitting, facts: DataFacts) -> None:
     else:
         choice = "resnet18", f"{facts.images:,} images do not fill a ResNet-50"
     backbone = fit.choose("encoder.backbone", *choice)
-    if not re.fullmatch(r"resnet\d+(w\d+)?", backbone):
+    if not re.fullmatch(_RESNET, backbone):
         fit.choose("encoder.stem", "imagenet", f"{backbone} has its own")
     elif small:
         fit.choose("encoder.stem", "small", f"{size} px leave nothing to a stem of stride 4")
@@ -111,8 +190,30 @@ def _fit_network(fit: _Fitting, facts: DataFacts) -> None:
         fit.choose("encoder.stem", "imagenet", f"{size} px are enough for a stem of stride 4")
 
 
-def _fit_batch_and_queue(fit: _Fitting, facts: DataFacts) -> None:
-    batch = _fit_batch(fit, facts)
+def _take_network(fit: _Fitting, facts: DataFacts, length: Length) -> None:
+    network = length.network
+    fit.choose("image_size", network.size, length.why)
+    fit.choose("encoder.backbone", network.backbone, f"chosen together with the size for {length.time} on this machine")
+    fit.choose("encoder.stem", network.stem, "the first convolution, by the size of the images it sees")
+
+
+def _take_time(fit: _Fitting, facts: DataFacts, length: Length) -> None:
+    batch = int(fit.fixed["batch"] if "batch" in fit.fixed else fit.values["batch"])
+    steps = max(1, length.images // batch)
+    per_epoch = max(1, facts.images // max(1, batch))
+    fit.values["epochs"] = None
+    steps = int(
+        fit.choose("steps", steps, f"what {length.time} allow here: each image about {_times(steps / per_epoch)}")
+    )
+    _fit_pace(fit, steps / per_epoch, per_epoch, batch, short=steps <= SHORT_OF_TIME, warm=min(100, 0.1 * steps))
+
+
+def _times(often: float) -> str:
+    return f"{often:.0f} times" if often >= 1.95 else f"{often:.1f} times"
+
+
+def _fit_batch_and_queue(fit: _Fitting, facts: DataFacts, most: int) -> None:
+    batch = _fit_batch(fit, facts, most)
     group = max((g for g in range(2, min(32, max(2, batch // 2)) + 1) if batch % g == 0), default=batch)
     part = f"a part of the batch of {batch}, so that keys can be shuffled between groups"
     fit.choose("encoder.norm_group", group, "BatchNorm over 32 images, as in the papers" if group == 32 else part)
@@ -127,13 +228,15 @@ def _fit_batch_and_queue(fit: _Fitting, facts: DataFacts) -> None:
         fit.choose("loss.temperature", 0.1, f"the official CIFAR-10 demo's, for a queue of {size:,}")
 
 
-def _fit_batch(fit: _Fitting, facts: DataFacts) -> int:
+def _fit_batch(fit: _Fitting, facts: DataFacts, most: int) -> int:
     """256 as in the papers; less for few images, and what fits the queue and the groups that the user has set."""
     room = _power_of_two_below(facts.images / 8)
-    reason = "as in the papers" if room >= 256 else f"an eighth of {facts.images:,} images at most"
+    reason = "as in the papers" if most == 256 else "half of the papers', for twice the steps in the time"
+    if room < most:
+        reason = f"an eighth of {facts.images:,} images at most"
     if room < 4:
         reason = "the least that can be contrasted in two groups"
-    batch = max(4, min(256, room))
+    batch = max(4, min(most, room))
     keys = batch * (2 if fit.fixed.get("loss.symmetric") else 1)
     if 0 < fit.fixed.get("dictionary.size", keys) < keys:
         batch, reason = batch * fit.fixed["dictionary.size"] // keys, "no more keys a step than the queue holds"
@@ -160,13 +263,18 @@ def _fit_time(fit: _Fitting, facts: DataFacts, steps: int | None) -> None:
     _fit_pace(fit, epochs, steps_per_epoch, batch, short=steps is not None and steps <= SHORT)
 
 
-def _fit_pace(fit: _Fitting, epochs: float, steps_per_epoch: int, batch: int, short: bool) -> None:
+def _fit_pace(
+    fit: _Fitting, epochs: float, steps_per_epoch: int, batch: int, short: bool, warm: float | None = None
+) -> None:
     horizon = min(1000, max(20 if short else 100, steps_per_epoch))
     why = {1000: "as in the papers", steps_per_epoch: "an epoch"}.get(horizon, "the least that is steady")
     fit.choose("keys.m", round(1 - 1 / horizon, 4), f"the key encoder averages over {horizon:,} steps, {why}")
     rate = 2 * RATE if short else RATE
     reason = f"{rate} for 256 images{'' if batch == 256 else f', so for {batch}'}"
     fit.choose("optim.lr", rate * batch / 256, f"{reason}; twice the papers', in a short run" if short else reason)
+    if warm is not None:
+        fit.choose("schedule.warmup_epochs", round(warm / steps_per_epoch, 4), f"a slow start of {warm:.0f} steps")
+        return
     warmup = min(10.0, 0.5 * epochs, max(0.15 * epochs, 100 / steps_per_epoch))
     fit.choose("schedule.warmup_epochs", round(warmup, 2), "a slow start, about 100 steps or more")
 

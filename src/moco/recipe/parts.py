@@ -15,6 +15,9 @@ from moco.recipe.pixels import Pixels, channels_of, check_pixels
 
 Operation = Literal["jitter", "gray", "blur", "solarize"]
 
+Stem = Literal["imagenet", "small", "half"]
+"""How a ResNet begins: 7x7 of stride 2 and max-pooling; 3x3 of stride 1 (the official CIFAR-10 demo), or of 2."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Jitter:
@@ -101,8 +104,9 @@ class Encoder:
 
     backbone: str = "resnet50"
     """A torchvision model, `timm:NAME`, or `resnetDwW`: depth D, first stage W channels wide (`resnet18w16`)."""
-    stem: Literal["imagenet", "small"] = "imagenet"
-    """`small`: a 3x3 first convolution of stride 1 and no max-pooling, for images below 64 px."""
+    stem: Stem = "imagenet"
+    """`small`: a 3x3 first convolution of stride 1 and no max-pooling, for images below 64 px. `half`: the same with
+    stride 2, a third of the cost."""
     dim: int = 128
     """C, the length of a query or key."""
     head_layers: int = 1

@@ -6,6 +6,8 @@ and a difference that the views remove is never learnt.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from moco.errors import MocoError
 from moco.recipe.parts import Bands, Blur, Jitter, Noise, View
 
@@ -94,10 +96,35 @@ XRAY = View(
     noise=Noise(gaussian=0.03, p=0.5),
 )
 """X-rays and slices of bodies: exposure and window vary; left and right, up and down are kept (the heart lies left)."""
+NEAR = replace(DOCUMENTS, scale=(0.7, 1.0))
+"""`documents` with crops of 70 % and more: for images in which place tells much, or runs of a few hundred steps."""
+
+STILL = Jitter(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, p=0.0)
+
+CROPS = View(scale=(0.4, 1.0), flip=0.0, jitter=STILL, gray=0.0, blur=Blur(p=0.0))
+"""Place and size vary, and nothing else: colour and brightness tell the images apart."""
+
+COLOURS = View(scale=(0.9, 1.0), flip=0.0, blur=Blur(p=0.0))
+"""Light and colour vary, the place hardly: for images that are aligned with each other."""
+
+GENTLE = View(
+    scale=(0.4, 1.0),
+    jitter=Jitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05),
+    gray=0.1,
+    blur=Blur(p=0.0),
+)
+"""Photographs at half strength, for runs that are too short for all of it."""
+
+WHOLE = View(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=STILL, gray=0.0, blur=Blur(p=0.0))
+"""The image itself, as far as a square takes it in: no view to learn from, one to look at."""
 
 VIEWS: dict[str, View] = {
     "photos": V2,
+    "gentle": GENTLE,
     "documents": DOCUMENTS,
+    "near": NEAR,
+    "crops": CROPS,
+    "colours": COLOURS,
     "microscopy": MICROSCOPY,
     "satellite": SATELLITE,
     "multispectral": MULTISPECTRAL,
@@ -105,6 +132,12 @@ VIEWS: dict[str, View] = {
     "fluorescence": FLUORESCENCE,
     "xray": XRAY,
 }
+
+CANDIDATES = ("near", "documents", "crops", "colours", "gentle", "photos")
+"""The sets that `auto` chooses from; the first for runs that are too short to try any."""
+
+REFERENCES: dict[str, View] = {"documents": DOCUMENTS, "gentle": GENTLE, "photos": V2}
+"""Views under which encoders that learnt from different ones are compared."""
 
 
 def named_views(name: str) -> View:

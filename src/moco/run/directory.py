@@ -18,6 +18,7 @@ from moco.run.atomic import trouble_is_told, write_text
 from moco.run.environment import environment
 
 _EARLY = {".lock", "skipped.txt", "left_out.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
+_EARLY |= {"auto.json", "init.json"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
 
@@ -108,6 +109,25 @@ class RunDirectory:
         """Replace one of the JSON files."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
+    def open(self) -> None:
+        """Make the folder where it is not there, and lock it; what a writer that was killed left half done goes.
+
+        Nothing where this object holds the lock already. Raises MocoError where the folder cannot be used, InUse where
+        another process writes to it.
+        """
+        if self._lock is not None:
+            return
+        refuse_unusable(self.path)
+        try:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MocoError(
+                f"--out {self.path}: {(error.strerror or str(error)).lower()}; name another folder"
+            ) from None
+        self.lock()
+        for left in self.path.rglob(".*.tmp"):
+            left.unlink(missing_ok=True)
+
     def lock(self) -> None:
         """Refuse a second writer; the lock goes with the process, however it ends."""
         with trouble_is_told(self.path):
@@ -183,15 +203,7 @@ def claim_run(run: RunDirectory, recipe: Recipe, machine: Machine, data: DataRec
 
     Raises MocoError where the folder belongs to something else, another recipe, other data or another process.
     """
-    path = run.path
-    refuse_unusable(path)
-    try:
-        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MocoError(f"--out {path}: {(error.strerror or str(error)).lower()}; name another folder") from None
-    run.lock()
-    for left in path.rglob(".*.tmp"):  # of a writer that was killed
-        left.unlink(missing_ok=True)
+    run.open()
     try:
         _claim(run, recipe, machine, data)
     except BaseException:

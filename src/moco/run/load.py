@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from moco.backbones import build_backbone
+from moco.backbones import make_backbone, refuse_unknown
 from moco.device import seeded
 from moco.encoder import build_encoder
 from moco.errors import MocoError
+from moco.foreign.architecture import Architecture
+from moco.foreign.containers import Contents, contents
+from moco.foreign.files import files_in, read_file, read_folder
+from moco.foreign.open import Backbone, read_backbone
+from moco.foreign.settings import preprocess_of, refuse_what_shapes_hide
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize, Recipe, channels_of
+from moco.recipe.parts import Stem
 from moco.run.directory import RunDirectory, find_run, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
-from moco.run.foreign import Tensors, fill_, find_prefix, read_foreign, resnet_name
-from moco.run.tensors import read_tensors
 
+_LOG = logging.getLogger("moco")
 _LIBRARIES = ("torchvision:", "timm:")
 _SIZE = 224
 
@@ -44,6 +51,14 @@ class Opened:
     """What it was trained by, where the file says so."""
     trained: bool = True
     """Whether its weights came from anywhere; a library's model without a file has none."""
+    name: str = ""
+    """Its backbone, as `build_backbone` takes it; empty where no name means exactly this."""
+    notes: tuple[str, ...] = ()
+    """What there is to say about a file of another library: what was taken, and what left aside."""
+    stem: Stem = "imagenet"
+    """What it does to images first, where it is a ResNet."""
+    channels: int = 3
+    """Channels of the images it takes."""
 
 
 def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, Preprocess]:
@@ -51,40 +66,65 @@ def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, P
 
     `preprocess` maps a PIL image or an H x W x 3 uint8 array to a 3 x S x S tensor (of an encoder of other than
     photographs, an array H x W x C of its data set's bands and type); the encoder maps N x 3 x S x S to features N x D;
-    with `head`, to the N x C unit vectors of the projection head.
+    with `head`, to the N x C unit vectors of the projection head. What was taken of a file of another library, and what
+    left aside, is a line of the logger `moco`.
     """
     opened = open_encoder(path)
+    for note in opened.notes:
+        _LOG.warning("%s: %s", path, note)
     if head and opened.whole is None:
         raise MocoError(f"{path} has no projection head; load it without head=True for its features")
     return opened.whole if head and opened.whole is not None else opened.backbone, opened.preprocess
 
 
 def open_encoder(path: str | os.PathLike[str]) -> Opened:
-    """The encoder of a run, an encoder.pt, a library's model, or a file of another library.
+    """The encoder of a run, an encoder.pt, a library's model, or a file or folder of another library.
 
     `torchvision:resnet50` is untrained, `torchvision:resnet50=weights.pth` takes its weights from a file; so does
-    `timm:NAME`. A file alone may be a checkpoint of the official MoCo (v1, v2, v3), PyContrast, detectron2 or a plain
-    state_dict of a ResNet, whose depth and width are read off its tensors. Raises MocoError where anything but a head
-    finds no place.
+    `timm:NAME`. A file alone is searched for a set of names that one architecture fits completely; `FILE#PREFIX` says
+    which where it holds several. `notes` says what was taken and what left aside. Raises MocoError where nothing fits.
     """
     text = os.fspath(path)
     for library in _LIBRARIES:
         if text.startswith(library):
             name, _, file = text.removeprefix(library).partition("=")
-            return _from_library(library, name, Path(file).expanduser() if file else None)
+            return _from_library(library, name, file)
     place = Path(text).expanduser()
-    if place.is_dir():
-        run = find_run(place)
+    if place.is_dir() and (is_run(place) or not (place / "config.json").exists()):
+        run = _run(place)
         if not run.encoder.exists():
             raise MocoError(f"{path} has no encoder yet; it is written with the first checkpoint")
         return _from_run(run.encoder, run)
+    place, asked = split_prefix(text)
     if not place.exists():
         raise MocoError(
             f"there is no run, file or model {text}; models are torchvision:NAME[=FILE] or timm:NAME[=FILE]"
         )
-    if place.suffix not in (".pkl", ".safetensors") and read_tensors(place).get("format") == FORMAT:
+    if place.is_dir():
+        data, settings = read_folder(place)
+        refuse_what_shapes_hide(settings)
+        return _from_file(contents(data), place, asked, settings)
+    held = contents(read_file(place))
+    if held.words.get("format") == FORMAT and asked is None:
         return _from_run(place, RunDirectory(place.parent) if is_run(place.parent) else None)
-    return _from_file(place)
+    return _from_file(held, place, asked)
+
+
+def split_prefix(text: str) -> tuple[Path, str | None]:
+    """`FILE#PREFIX` in its parts; a # in the name of a file that exists is a part of it."""
+    whole = Path(text).expanduser()
+    file, sign, prefix = text.rpartition("#")
+    if whole.exists() or not sign:
+        return whole, None
+    return Path(file).expanduser(), prefix
+
+
+def _run(folder: Path) -> RunDirectory:
+    if is_run(folder):
+        return find_run(folder)
+    raise MocoError(
+        f"{folder} is not a run directory (it has no recipe.json), nor a Hugging Face model{files_in(folder)}"
+    )
 
 
 def _from_run(file: Path, run: RunDirectory | None) -> Opened:
@@ -97,71 +137,63 @@ def _from_run(file: Path, run: RunDirectory | None) -> Opened:
 
     preprocess = Preprocess.of(recipe)
     about = f"{recipe.encoder.backbone} after {step:,} steps of {recipe.name}"
-    return Opened(encoder.backbone, preprocess, untrained, about, encoder, run, recipe)
+    return Opened(
+        encoder.backbone,
+        preprocess,
+        untrained,
+        about,
+        encoder,
+        run,
+        recipe,
+        name=recipe.encoder.backbone,
+        stem=recipe.encoder.stem,
+        channels=preprocess.channels,
+    )
 
 
-def _from_library(library: str, name: str, file: Path | None) -> Opened:
+def _from_library(library: str, name: str, file: str) -> Opened:
     full = name if library == "torchvision:" else f"timm:{name}"
-    opened = _built(full, "imagenet", _timm_preprocess(name) if library == "timm:" else Preprocess(_SIZE, Normalize()))
-    if file is None:
-        return replace(opened, about=f"{library}{name}, untrained", trained=False)
-    tensors, arch = read_foreign(file)
-    landmark = next(iter(opened.backbone.state_dict()))
-    prefix = find_prefix(tensors, landmark, file)
-    _refuse_other_heads(prefix, arch, opened.backbone, file)
-    fill_(opened.backbone, tensors, prefix, file)
-    return replace(opened, about=f"{library}{name} from {file.name}{f' ({prefix}*)' if prefix else ''}")
+    preprocess = _timm_preprocess(name) if library == "timm:" else Preprocess(_SIZE, Normalize())
+    architecture = Architecture(f"{library}{name}", partial(make_backbone, full), full)
+    if not file:
+        net = _untrained(architecture, 0)
+        about = f"{library}{name}, untrained"
+        return Opened(net, preprocess, partial(_untrained, architecture), about, trained=False, name=full)
+    refuse_unknown(full)
+    place, asked = split_prefix(file)
+    found = read_backbone(contents(read_file(place)), place, asked, architecture)
+    return _opened(found, place, preprocess)
 
 
-def _from_file(file: Path) -> Opened:
-    tensors, arch = read_foreign(file)
-    if any(name.endswith("blocks.0.attn.qkv.weight") for name in tensors):
-        return _vit(file, tensors, arch)
-    if not any(name.endswith("layer1.0.conv1.weight") for name in tensors):
-        raise MocoError(
-            f"{file} is not a ResNet, so its architecture cannot be read off its tensors; name it: "
-            f"torchvision:NAME={file} or timm:NAME={file}"
-        )
-    prefix = find_prefix(tensors, "layer1.0.conv1.weight", file)
-    name, stem = resnet_name(tensors, prefix, file)
-    opened = _built(name, "small" if stem == "small" else "imagenet", Preprocess(_SIZE, Normalize()))
-    fill_(opened.backbone, tensors, prefix, file)
-    return replace(opened, about=f"{name} from {file.name}{f' ({prefix}*)' if prefix else ''}")
+def _from_file(held: Contents, file: Path, asked: str | None, settings: Mapping[str, Any] | None = None) -> Opened:
+    found = read_backbone(held, file, asked)
+    name = found.architecture.name or ""
+    preprocess = Preprocess(found.architecture.size, Normalize())
+    if settings:
+        preprocess = preprocess_of(settings, preprocess)
+    elif found.architecture.name and found.dialect == "listed" and name.startswith("timm:"):
+        preprocess = _timm_preprocess(name.removeprefix("timm:"))
+    return _opened(found, file, preprocess)
 
 
-def _vit(file: Path, tensors: Tensors, arch: str | None) -> Opened:
-    """A vision transformer of MoCo v3, whose ViT-S has 12 heads where all others have 6: shapes cannot tell."""
-    prefix = find_prefix(tensors, "blocks.0.attn.qkv.weight", file)
-    names = {"vit_small": "vit_small_patch16_224", "vit_base": "vit_base_patch16_224"}
-    if arch not in names or not prefix.endswith("base_encoder."):
-        raise MocoError(f"{file} is a vision transformer that does not say which; name it: timm:NAME={file}")
-    options = {"num_heads": 12} if arch == "vit_small" else {}
-    preprocess = Preprocess(_SIZE, Normalize())
-    opened = _built(f"timm:{names[arch]}", "imagenet", preprocess, **options)
-    fill_(opened.backbone, tensors, prefix, file)
-    return replace(opened, about=f"MoCo v3 {arch} from {file.name} ({prefix}*)")
+def _opened(found: Backbone, file: Path, preprocess: Preprocess) -> Opened:
+    architecture = found.architecture
+    prefix = f" ({found.prefix}*)" if found.prefix else ""
+    return Opened(
+        found.net,
+        preprocess,
+        partial(_untrained, architecture),
+        f"{architecture.about} from {file.name}{prefix}",
+        name=architecture.name or "",
+        notes=found.notes,
+        stem=architecture.stem,
+        channels=architecture.channels,
+    )
 
 
-def _refuse_other_heads(prefix: str, arch: str | None, net: nn.Module, file: Path) -> None:
-    if prefix.endswith("base_encoder.") and arch == "vit_small":
-        heads = {m.num_heads for m in net.modules() if hasattr(m, "num_heads")}
-        if heads != {12}:
-            raise MocoError(f"{file}: ViT-S of MoCo v3 has 12 heads, not {heads}; give the file alone")
-
-
-def _built(name: str, stem: Literal["imagenet", "small"], preprocess: Preprocess, **options: Any) -> Opened:
-    def untrained(seed: int) -> nn.Module:
-        with seeded(seed, torch.device("cpu")):
-            if not options:
-                return build_backbone(name, stem)[0].eval()
-            import timm
-
-            made: nn.Module = timm.create_model(name.removeprefix("timm:"), num_classes=0, **options)
-            return made.eval()
-
-    if options:
-        build_backbone(name, stem)  # says so where timm is missing
-    return Opened(untrained(0), preprocess, untrained, name)
+def _untrained(architecture: Architecture, seed: int) -> nn.Module:
+    with seeded(seed, torch.device("cpu")):
+        return architecture.make().eval()
 
 
 def _timm_preprocess(name: str) -> Preprocess:
@@ -169,9 +201,7 @@ def _timm_preprocess(name: str) -> Preprocess:
         import timm
     except ImportError:
         return Preprocess(_SIZE, Normalize())  # building the model explains what is missing
-    if not timm.is_model(name):
-        return Preprocess(_SIZE, Normalize())
-    told = timm.get_pretrained_cfg(name)
+    told = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     if told is None:
         return Preprocess(_SIZE, Normalize())
     return Preprocess(int(told.input_size[-1]), Normalize(mean=tuple(told.mean), std=tuple(told.std)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from moco.errors import MocoError
+from moco.foreign.files import refuse_damage
 from moco.run.atomic import write_atomically
 
 
@@ -25,7 +25,7 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
 def read_tensors(path: Path) -> dict[str, Any]:
     """A file of tensors and plain data, onto the CPU; raises MocoError where it is missing, broken or unsafe."""
     try:
-        _refuse_damage(path)
+        refuse_damage(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about files that are none of its own
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -39,10 +39,3 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise MocoError(f"{path} holds a {type(content).__name__}, not named tensors")
     return content
-
-
-def _refuse_damage(path: Path) -> None:
-    """Compare each part of the file with the checksum (CRC-32) beside it, which torch writes but does not read."""
-    with zipfile.ZipFile(path) as file:
-        if (damaged := file.testzip()) is not None:
-            raise ValueError(f"the checksum of {damaged} is wrong")

@@ -132,8 +132,3 @@ def describe(one: Search) -> str:
         case Range(field=field):
             scale = "by the distance from 1, logarithmic" if one.from_one else "logarithmic" if one.log else "even"
             return f"{field}: {one.low:g} to {one.high:g}, {scale}"
-
-
-def rungs(epochs: int, factor: int = 3) -> list[int]:
-    """Epochs at which trials are compared: a ninth, a third, and the whole (fewer where the run is short)."""
-    return sorted({max(1, -(-epochs // factor**2)), max(1, -(-epochs // factor)), epochs})

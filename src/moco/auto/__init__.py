@@ -1,0 +1,1 @@
+"""`auto`: what a person's time, the machine and the images ask for."""

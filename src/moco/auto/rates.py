@@ -1,0 +1,40 @@
+"""How long a step takes here."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from moco import distributed
+from moco.auto.trial import Trial
+from moco.data.loader import Plan, WorkerLoader
+from moco.data.source import Source
+from moco.recipe import Recipe
+from moco.views import Views
+
+WARM = 2
+"""Steps before the clock starts: the first ones make room for tensors."""
+
+PATIENCE = 1.5
+"""Seconds that are timed."""
+
+
+def seconds_a_step(trial: Trial) -> float:
+    """Of a trial that is carried on for a second or two: the median of its steps, the slowest process's."""
+    trial.go(trial.step + WARM)
+    first = trial.go(trial.step + 1)
+    (more,) = distributed.largest([min(50, max(1, round(PATIENCE / first)))])
+    (microseconds,) = distributed.largest(
+        [round(1e6 * float(np.median([first, *(trial.go(trial.step + 1) for _ in range(more))])))]
+    )
+    return max(1, microseconds) / 1e6
+
+
+def seconds_to_cut(source: Source, recipe: Recipe, images: int = 32) -> float:
+    """For one image, the seconds that one process takes to read it and cut its crops."""
+    plan = Plan(len(source), min(images, len(source)), None, recipe.seed, 1)
+    start = time.perf_counter()
+    for batch in WorkerLoader(source, Views(recipe), 0).batches(plan, 0):
+        return (time.perf_counter() - start) / len(batch.index)
+    raise AssertionError("a plan of one step has a batch")

@@ -1,0 +1,87 @@
+"""The choice of views without labels: short runs with each set, compared by what they learnt (scores/probe.py).
+
+Successive halving, with trials that go on where they stopped: every set trains for a third of the longest trial, and
+the better third of them to its end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from moco import distributed
+from moco.auto.trial import Trial
+from moco.encoder import Encoder
+from moco.halving import cost, rungs, survivors
+from moco.scores.probe import Found, merit
+
+RUNGS = 2
+
+FEWEST_STEPS = 60
+"""Steps of the longest trial below which no choice is made: that few tell nothing."""
+
+MOST_STEPS = 1000
+"""Steps of the longest trial that suffice."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One set of views, as far as it came."""
+
+    views: str
+    steps: int
+    scores: Found
+    merit: float
+    """Among the sets that came as far, in standard deviations."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The set that was chosen, those that were tried (the best of each rung first), and the seconds it took."""
+
+    views: str
+    tried: list[Tried]
+    seconds: float
+
+
+def longest(candidates: int, seconds: float, step: float, probe: float) -> int:
+    """Steps of the longest trial that fit into so many seconds, given those of a step and of a look; 0: too few."""
+    steps = MOST_STEPS
+    while steps >= FEWEST_STEPS:
+        if cost(candidates, rungs(steps, RUNGS)) * step + (candidates + survivors(candidates)) * probe <= seconds:
+            return steps
+        steps = int(steps * 0.9)
+    return 0
+
+
+def search(
+    candidates: Sequence[str],
+    steps: int,
+    begin: Callable[[str], Trial],
+    probe: Callable[[Encoder], Found],
+    deadline: float = float("inf"),
+) -> Searched:
+    """The best of the candidates; trials of up to `steps` steps, begun by `begin`, looked at by `probe`.
+
+    A set whose loss leaves the finite numbers is out. Past `deadline` (of time.monotonic) no further rung is begun.
+    """
+    start = time.monotonic()
+    running = {name: begin(name) for name in candidates}
+    last: dict[str, Tried] = {}
+    for rung in rungs(steps, RUNGS):
+        (late,) = distributed.largest([int(time.monotonic() > deadline)])
+        if last and (len(running) == 1 or late):
+            break
+        for trial in running.values():
+            trial.go(rung)
+        running = {name: trial for name, trial in running.items() if trial.finite()}
+        if not running:
+            break
+        scores = {name: probe(trial.encoder) for name, trial in running.items()}
+        merits = dict(zip(scores, merit(list(scores.values())), strict=True))
+        last |= {name: Tried(name, rung, scores[name], merits[name]) for name in running}
+        kept = sorted(running, key=lambda name: -merits[name])[: survivors(len(running))]
+        running = {name: running[name] for name in kept}
+    ranking = sorted(last.values(), key=lambda one: (-one.steps, -one.merit))
+    return Searched(ranking[0].views if ranking else candidates[0], ranking, time.monotonic() - start)

@@ -1,0 +1,285 @@
+"""`auto` at work: the time, the machine and the images decide network, length and views, before a run begins."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from moco import distributed
+from moco.auto.budget import SEARCH, Budget, budget, seconds_of, words
+from moco.auto.plan import Rate, choose, outlook, rates
+from moco.auto.rates import seconds_a_step, seconds_to_cut
+from moco.auto.sample import sample_in_memory
+from moco.auto.trial import Trial
+from moco.auto.views import Searched, longest, search
+from moco.commands.start import Start
+from moco.data.decide import Decided
+from moco.data.memory import Memory
+from moco.data.survey import Survey
+from moco.errors import MocoError
+from moco.loop import LOOKS
+from moco.recipe import Recipe, flatten, override, v2
+from moco.recipe.auto import Choice, DataFacts, Length, Network, auto, networks
+from moco.recipe.views import CANDIDATES
+from moco.scores.probe import Found, Probe
+
+LOOKED_AT = 3 * 1024 / 4
+"""Images of a look at the encoder without labels, as a step counts them: it passes them forward alone."""
+
+
+UNTRIED = CANDIDATES[0]
+"""The set of views for runs that are too short to try any, where the images ask for no other."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the user asked of `auto`: a run goes on only where it is asked the same."""
+
+    time: str | None = None
+    views: str | None = None
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    made: Decided = dataclasses.field(default_factory=lambda: Decided(None))
+    """What the images are made of."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The sets of views to choose from: what fits such images first, where there is such a set."""
+        return CANDIDATES if self.made.views is None else (self.made.views, *CANDIDATES)
+
+    def into(self, recipe: Recipe) -> Recipe:
+        """The recipe for these images."""
+        return self.made.into(recipe, any(name.startswith("normalize") for name in self.changes))
+
+    @property
+    def length_is_set(self) -> bool:
+        """Whether epochs or steps are named."""
+        return self.changes.get("epochs") is not None or self.changes.get("steps") is not None
+
+    @property
+    def views_are_set(self) -> bool:
+        """Whether views are named, or a part of them."""
+        return self.views is not None or any(name.startswith(("query_view", "key_view")) for name in self.changes)
+
+    def seconds(self, device: str) -> float | None:
+        """What the run may take in all on this kind of device; None where its length is set."""
+        return None if self.length_is_set else budget(self.time, device).seconds
+
+    def refuse_contradiction(self, recipe: str | Recipe) -> None:
+        """Raise MocoError where a time meets what already says how long the run is."""
+        if self.time is None:
+            return
+        if recipe != "auto":
+            name = recipe if isinstance(recipe, str) else recipe.name
+            raise MocoError(
+                f"--time {self.time} is for the recipe auto, which fits network and length to it; {name} has a length "
+                "of its own (leave one of them out)"
+            )
+        seconds_of(self.time)
+        if self.length_is_set:
+            named = "--epochs" if self.changes.get("epochs") is not None else "--steps"
+            raise MocoError(f"--time {self.time} and {named} both say how long the run is; leave one of them out")
+
+    def as_written(self) -> dict[str, Any]:
+        """As it stands in auto.json."""
+        named = {"time": self.time, "views": self.views}
+        return {k: v for k, v in named.items() if v is not None} | {k: str(v) for k, v in self.changes.items()}
+
+
+def goes_on(saved: dict[str, Any], ask: Ask, out: object) -> bool:
+    """Whether auto.json is of a run that was asked the same; raises MocoError where it was asked something else."""
+    if not saved:
+        return False
+    if saved["asked"] != (now := ask.as_written()):
+        was = saved["asked"]
+        names = [name for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name)]
+        different = "; ".join(
+            f"{name} was {was.get(name, 'not set')}, now {now.get(name, 'not set')}" for name in names
+        )
+        raise MocoError(
+            f"{out} was started with another recipe: {different}. Repeat the first command to continue, or name "
+            "another --out"
+        )
+    return True
+
+
+def usual(facts: Survey, ask: Ask) -> Recipe:
+    """What `auto` would take without a look at the machine, with what the user set: to be refused before anything."""
+    recipe, _ = auto(DataFacts(facts.images, facts.short_side), ask.made.views or UNTRIED, None, _fixed(ask))
+    return ask.into(recipe)
+
+
+def _fixed(ask: Ask) -> dict[str, Any]:
+    """The fields that the user set, checked, and of the types that the recipe has."""
+    values = flatten(override(v2(), ask.changes))
+    return {name: values.get(name, value) for name, value in ask.changes.items()}
+
+
+def fit(start: Start, ask: Ask, began: float, watched: int) -> Recipe:
+    """The recipe, chosen by measuring; tells each choice, and writes auto.json with what was measured.
+
+    `began` is when the command was started (time.monotonic), `watched` how many images `--watch` looks at.
+    """
+    return _Fit(start, ask, began, watched).recipe()
+
+
+class _Fit:
+    def __init__(self, start: Start, ask: Ask, began: float, watched: int) -> None:
+        self._start, self._ask, self._began, self._watched = start, ask, began, watched
+        self._fixed = _fixed(ask)
+        self._loose = {k: v for k, v in self._fixed.items() if k not in ("epochs", "steps")}
+        self._facts = DataFacts(start.facts.images, start.facts.short_side)
+        self._budget = budget(ask.time, start.placement.device.type) if not ask.length_is_set else None
+        self._fast: list[str] | None = None
+        self._memory: Memory | None = None
+
+    def recipe(self) -> Recipe:
+        start, fixed = self._start, self._fixed
+        if self._budget is None:
+            recipe, _ = self._auto(self._facts, self._untried, fixed)
+            steps = recipe.steps or (self._facts.images // recipe.batch) * (recipe.epochs or 0)
+            own = Network(recipe.encoder.backbone, recipe.encoder.stem, recipe.image_size, 0)
+            found = rates([own], self._measure, 1.0)
+            took = steps * recipe.batch * found[0].seconds
+            chances = SEARCH * took
+        else:
+            self._say_the_time(self._budget)
+            asked = networks(self._facts, fixed)
+            found = rates(asked, self._measure, self._budget.left(self._spent + self._budget.search))
+            chances = self._budget.search
+        searched = self._views(found, chances)
+        views = self._ask.views or (searched.views if searched else self._untried)
+        length = None
+        said = ""
+        if self._budget is not None:
+            length, _ = choose(found, self._left(self._budget, found), self._facts.images, words(self._budget.seconds))
+            said = outlook(found, self._left(self._budget, found), self._facts.images, length)
+        recipe, choices = self._auto(self._facts, views, fixed, length)
+        start.tell.choices([self._reason(views, searched), *choices[1:]])
+        if said:
+            start.tell.note(said)
+        self._write(found, searched, said)
+        return recipe
+
+    @property
+    def _untried(self) -> str:
+        """The set for a run that is too short to try any."""
+        return self._ask.made.views or UNTRIED
+
+    def _auto(
+        self, facts: DataFacts, views: str, fixed: dict[str, Any], length: Length | None = None
+    ) -> tuple[Recipe, list[Choice]]:
+        recipe, choices = auto(facts, views, None, fixed, length)
+        return self._ask.into(recipe), choices
+
+    @property
+    def _spent(self) -> float:
+        (milliseconds,) = distributed.largest([round(1000 * (time.monotonic() - self._began))])
+        return milliseconds / 1000
+
+    def _say_the_time(self, given: Budget) -> None:
+        whence = "as asked" if given.given else "the default; --time 5m, 2h or 3d sets another"
+        self._start.tell.note(f"time: {words(given.seconds)} ({whence}); measuring what this machine can do in it")
+
+    def _left(self, given: Budget, found: list[Rate]) -> float:
+        """Seconds for steps: without the looks at the encoder on the way, told from the rate of the steps."""
+        left = given.left(self._spent)
+        fitting = [r for r in found if left / r.seconds >= r.network.worth]
+        rate = (fitting or found[:1])[-1].seconds
+        return max(left - (LOOKS + 1) * (LOOKED_AT + self._watched / 4) * rate, left / 2)
+
+    def _images(self, size: int) -> Memory:
+        if self._start.memory is not None:
+            return self._start.memory
+        if self._memory is None:
+            self._memory = sample_in_memory(self._start.source, max(size, 64), self._start.machine.decoders)
+        return self._memory
+
+    def _trial(self, network: Network, views: str, steps: int) -> Trial:
+        """A short run on these images, fitted as a run of this length would be."""
+        memory = self._images(network.size)
+        facts = DataFacts(len(memory), self._facts.short_side)
+        length = Length(network, steps * 128, "a trial")
+        fixed = self._loose | {"steps": steps, "epochs": None}
+        recipe, _ = self._auto(facts, views, fixed, length)
+        trial = Trial(recipe, memory, self._start.placement, self._start.machine, self._fast)
+        self._fast = trial.fast
+        return trial
+
+    def _measure(self, network: Network) -> float:
+        """Seconds that a training takes for one image, here and now."""
+        trial = self._trial(network, self._untried, 10_000)
+        step = seconds_a_step(trial) / trial.recipe.batch
+        if self._start.memory is not None:
+            return step
+        cut = seconds_to_cut(self._start.source, trial.recipe)
+        if self._start.placement.device.type == "cpu":  # steps and decoding share the processors
+            return step + cut / max(1, self._start.placement.threads)
+        return max(step, cut / max(1, self._start.machine.decoders))
+
+    def _views(self, found: list[Rate], seconds: float) -> Searched | None:
+        """The search, with the largest network that leaves each set of views enough steps; None where none does."""
+        if self._ask.views_are_set:
+            return None
+        for rate in reversed(found[: 1 + found.index(self._likely(found))]):
+            trial = self._trial(rate.network, self._untried, 1)
+            probe = Probe(self._images(rate.network.size), trial.recipe, self._start.placement)
+            look = _seconds(lambda p=probe, t=trial: p(t.encoder))  # type: ignore[misc]
+            (steps,) = distributed.largest(
+                [longest(len(self._ask.candidates), seconds, rate.seconds * trial.recipe.batch, look)]
+            )
+            if steps:
+                break
+        else:
+            return None
+        self._start.tell.note(
+            f"trying {len(self._ask.candidates)} sets of views without labels, up to {steps} steps each "
+            f"({rate.network.backbone}, {rate.network.size} px; at most {words(seconds)})"
+        )
+        network = rate.network
+        begin: Callable[[str], Trial] = lambda views: self._trial(network, views, steps)  # noqa: E731
+        return search(self._ask.candidates, steps, begin, probe, time.monotonic() + seconds)
+
+    def _likely(self, found: list[Rate]) -> Rate:
+        if self._budget is None:
+            return found[-1]
+        left = self._budget.left(self._spent + self._budget.search)
+        return next((r for r in reversed(found) if left / r.seconds >= r.network.worth), found[0])
+
+    def _reason(self, views: str, searched: Searched | None) -> Choice:
+        if self._ask.views_are_set:
+            return Choice("--views", self._ask.views or "of your own", "as named")
+        if searched is None or not searched.tried:
+            return Choice("--views", views, "for short runs on any images; the time is too short to try others")
+        first = searched.tried[0]
+        others = ", ".join(one.views for one in searched.tried[1:])
+        return Choice(
+            "--views",
+            views,
+            f"taught most in {first.steps} steps, without labels: {_shown(first.scores)}; then {others}",
+        )
+
+    def _write(self, found: list[Rate], searched: Searched | None, said: str) -> None:
+        record = {
+            "asked": self._ask.as_written(),
+            "seconds": self._budget.seconds if self._budget else None,
+            "spent": self._spent,
+            "rates": [dataclasses.asdict(rate) for rate in found],
+            "views": dataclasses.asdict(searched) if searched else None,
+            "outlook": said,
+        }
+        distributed.on_main(lambda: self._start.run.write("auto.json", record))
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    do()
+    start = time.perf_counter()
+    do()
+    return time.perf_counter() - start
+
+
+def _shown(scores: Found) -> str:
+    retrieval = [value for name, value in scores.items() if name.startswith("retrieval")]
+    return f"{sum(retrieval) / len(retrieval):.0%} of views and {scores['rotation']:.0%} of turns are found"

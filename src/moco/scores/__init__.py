@@ -1,0 +1,1 @@
+"""Scores of an encoder that need no labels: each a function of features, with its source."""

@@ -1,0 +1,90 @@
+"""What an encoder has learnt, without labels: does it know which way is up, and find a view of an image again?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from moco.data.memory import Memory
+from moco.device import Placement
+from moco.encoder import Encoder
+from moco.recipe import Recipe
+from moco.recipe.views import REFERENCES, WHOLE
+from moco.scores.retrieval import retrieval_accuracy
+from moco.scores.rotation import rotation_accuracy, turned
+from moco.views import QUERY, Views
+
+PROBE_EPOCH = 3 << 40
+"""The epoch whose views the images are seen in: one that no training reaches."""
+
+UPRIGHT = 0.3
+"""Share of turns that must be found for rotation to mean anything; chance is 0.25."""
+
+_MOST_IMAGES = 1024
+_MOST_BYTES = 512 << 20
+
+Found = dict[str, float]
+"""Scores by name; each is the share of images (or turns of one) that are found."""
+
+
+class Probe:
+    """A fixed sample of images in views that are the same for all encoders that are compared, and in quarter turns."""
+
+    def __init__(self, memory: Memory, recipe: Recipe, placement: Placement) -> None:
+        """Of `recipe`, only the size of the images and their normalisation are used."""
+        n = max(2, min(_MOST_IMAGES, _MOST_BYTES // (24 * (len(REFERENCES) + 1) * recipe.image_size**2), len(memory)))
+        index: NDArray[np.int64] = np.unique(np.linspace(0, len(memory) - 1, n).round().astype(np.int64))
+        self._placement = placement
+        pixels, sizes = memory.batch(index)
+        self._pairs = {
+            name: Views(replace(recipe, query_view=view, key_view=None))(pixels, sizes, index, PROBE_EPOCH)
+            for name, view in REFERENCES.items()
+        }
+        plain = replace(recipe, query_view=WHOLE, key_view=None)
+        self._turned = turned(Views(plain, key=False)(pixels, sizes, index, PROBE_EPOCH)[QUERY])
+
+    @torch.no_grad()
+    def __call__(self, encoder: Encoder) -> Found:
+        """Rotation of the backbone's features, and retrieval under each reference by the head's."""
+        was_training = encoder.training
+        encoder.eval()
+        found = {"rotation": rotation_accuracy(self._embed(encoder.backbone, self._turned))}
+        for name, pair in self._pairs.items():
+            a, b = (encoder.head(self._embed(encoder.backbone, x).to(self._placement.device)).float() for x in pair)
+            found[f"retrieval, {name}"] = retrieval_accuracy(a.cpu(), b.cpu())
+        encoder.train(was_training)
+        return found
+
+    def _embed(self, net: torch.nn.Module, images: Tensor) -> Tensor:
+        found = []
+        for first in range(0, len(images), 256):
+            x = (
+                images[first : first + 256]
+                .to(self._placement.device)
+                .contiguous(memory_format=self._placement.memory_format)
+            )
+            with self._placement.autocast():
+                found.append(net(x).float())
+        return torch.cat(found).cpu()
+
+
+def merit(found: Sequence[Found]) -> list[float]:
+    """One number for each of several encoders of the same images, in standard scores: the more, the more was learnt.
+
+    The rotation probe's, which of all scores without labels makes the best choice (docs/auto.md). Where it finds no
+    turns in the features of any encoder, because the images have no up and down, retrieval's.
+    """
+    decides = ["rotation"]
+    if max(one["rotation"] for one in found) < UPRIGHT:
+        decides = [name for name in found[0] if name.startswith("retrieval")]
+    return [float(x) for x in np.mean([_standard([one[name] for one in found]) for name in decides], axis=0)]
+
+
+def _standard(values: Sequence[float]) -> NDArray[np.float64]:
+    x = np.array(values)
+    return (x - x.mean()) / x.std() if x.std() > 0 else np.zeros(len(x))

@@ -1,0 +1,44 @@
+"""Trials: short trainings that go on where they stopped, and the rates measured by them."""
+
+import numpy as np
+import torch
+
+from moco.auto.rates import seconds_a_step, seconds_to_cut
+from moco.auto.trial import Trial
+from moco.data.array import Array
+from moco.data.memory import load_memory
+from moco.device import Placement
+from moco.machine import Machine
+from moco.recipe import override, v2
+
+CPU = Placement(torch.device("cpu"), False, False, 1, "")
+RECIPE = override(
+    v2(),
+    {"encoder.backbone": "resnet10w8", "encoder.stem": "half", "image_size": 16, "batch": 16, "encoder.norm_group": 8}
+    | {"dictionary.size": 32, "epochs": None, "steps": 1000, "encoder.dim": 16},
+)
+
+
+def trial(digits, tmp_path):
+    np.save(tmp_path / "x.npy", digits[0][:64])
+    source = Array(str(tmp_path / "x.npy"))
+    return Trial(RECIPE, load_memory(source, 1)[0], CPU, Machine(), None), source
+
+
+def test_a_trial_goes_on_where_it_stopped(digits, tmp_path):
+    one, _ = trial(digits, tmp_path)
+    other, _ = trial(digits, tmp_path)
+    one.go(3)
+    one.go(7)
+    other.go(7)
+    assert one.step == other.step == 7
+    pairs = zip(one.encoder.parameters(), other.encoder.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert one.finite()
+
+
+def test_rates_are_positive_seconds(digits, tmp_path):
+    one, source = trial(digits, tmp_path)
+    assert 0 < seconds_a_step(one) < 60
+    assert one.step >= 4
+    assert 0 < seconds_to_cut(source, RECIPE) < 1

@@ -1,0 +1,25 @@
+"""The verdict without labels: it claims only what the measurements bear."""
+
+from moco.auto.verdict import verdict
+
+
+def scores(rotation):
+    return {"rotation": rotation, "retrieval, photos": 0.1}
+
+
+def test_a_clear_rise_of_the_rotation_probe_is_said_to_have_paid_most_likely():
+    said = verdict(scores(0.45), scores(0.52), "runs/a")
+    assert "most likely it paid" in said
+    assert "52%" in said
+    assert "45%" in said
+
+
+def test_without_such_a_rise_nothing_is_claimed_and_the_way_to_know_is_named():
+    said = verdict(scores(0.45), scores(0.45), "runs/a")
+    assert "cannot be told" in said
+    assert "moco evaluate runs/a" in said
+    assert "--views" in said
+
+
+def test_images_without_up_and_down_are_told_apart():
+    assert "no up and down" in verdict(scores(0.26), scores(0.25), "runs/a")

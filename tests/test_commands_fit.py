@@ -1,0 +1,123 @@
+"""`auto` measures, chooses, writes down what it found, and does none of it again when the run goes on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from moco.commands import pretrain as command
+from moco.commands.fit import UNTRIED, Ask, goes_on
+from moco.commands.pretrain import pretrain
+from moco.errors import MocoError
+from moco.machine import Machine
+from moco.recipe import VIEWS, from_json, v2
+from moco.run.stop import Stopped
+
+CPU = Machine(device="cpu", precision="fp32", threads=1, workers=1, log_every=1)
+
+
+class Heard:
+    def __init__(self, stop_at=None):
+        self.notes, self.chosen, self._stop_at = [], [], stop_at
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def choices(self, choices):
+        self.chosen += choices
+
+    def reading(self, what, total):
+        return lambda done: None
+
+    def row(self, row, step, steps, seconds_left):
+        if step == self._stop_at:
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def results(self, result):
+        pass
+
+
+@pytest.fixture(scope="module")
+def stopped(digits, tmp_path_factory):
+    """A run of auto with a time, stopped after a few steps: its folder, its images, and what was said."""
+    folder = tmp_path_factory.mktemp("fit")
+    np.save(folder / "x.npy", digits[0][:200])
+    heard = Heard(stop_at=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("moco.auto.plan.MOST_PASSES", 8)
+        with pytest.raises(Stopped):
+            pretrain(folder / "x.npy", folder / "run", time="60s", machine=CPU, tell=heard)
+    return folder, heard
+
+
+def test_what_was_chosen_is_said_with_its_reason_and_written_down(stopped):
+    folder, heard = stopped
+    recipe = from_json((folder / "run" / "recipe.json").read_text())
+    assert (recipe.encoder.backbone, recipe.encoder.stem, recipe.image_size) == ("resnet10w16", "half", 32)
+    assert (recipe.epochs, recipe.steps) == (None, 8 * 200 // recipe.batch)
+    flags = {choice.flag: choice for choice in heard.chosen}
+    assert "60 s" in flags["--steps"].reason
+    assert "images/s" in flags["--image-size"].reason
+    assert any("as asked" in note for note in heard.notes)
+    record = json.loads((folder / "run" / "auto.json").read_text())
+    assert record["asked"] == {"time": "60s"}
+    assert record["rates"][0]["measured"]
+    assert recipe.query_view == VIEWS[record["views"]["views"] if record["views"] else UNTRIED]
+    if record["views"]:
+        assert {one["views"] for one in record["views"]["tried"]} <= set(VIEWS)
+        assert flags["--views"].value == record["views"]["views"]
+
+
+def test_the_same_command_goes_on_and_measures_nothing(stopped, monkeypatch):
+    folder, _ = stopped
+
+    def refuse(*arguments):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(command, "fit", refuse)
+    heard = Heard()
+    pretrain(folder / "x.npy", folder / "run", time="60s", machine=CPU, tell=heard)
+    assert any("going on from step 3" in note for note in heard.notes)
+    assert any(note.startswith("verdict:") for note in heard.notes)
+    page = (folder / "run" / "report.html").read_text()
+    assert "What auto tried" in page
+    assert "verdict:" in page
+
+
+def test_another_wish_for_the_same_run_is_refused_with_both(stopped):
+    folder, _ = stopped
+    with pytest.raises(MocoError, match="time was 60s, now 2h"):
+        pretrain(folder / "x.npy", folder / "run", time="2h", machine=CPU)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"time": "20m", "recipe": "v2"}, "--time 20m is for the recipe auto"),
+        ({"time": "20m", "recipe": v2()}, "--time 20m is for the recipe auto"),
+        ({"time": "20m", "changes": {"epochs": 3}}, "--time 20m and --epochs both say"),
+        ({"time": "20m", "changes": {"steps": 3}}, "--time 20m and --steps both say"),
+        ({"time": "soon"}, "--time soon: give a number with its unit"),
+        ({"time": "10s"}, "--time 10s: too short"),
+    ],
+)
+def test_a_time_that_makes_no_sense_is_refused_before_anything(tmp_path, monkeypatch, arguments, why):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MocoError, match=why):
+        pretrain("no such images", "run", machine=CPU, **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_few_images_are_refused_and_leave_nothing(digits, tmp_path):
+    np.save(tmp_path / "few.npy", digits[0][:9])
+    with pytest.raises(MocoError, match="9 images are too few"):
+        pretrain(tmp_path / "few.npy", tmp_path / "run", time="60s", machine=CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_record_of_auto_is_not_taken_for_one():
+    assert not goes_on({}, Ask(), "run")
+    assert goes_on({"asked": {"time": "5m"}}, Ask(time="5m"), "run")

@@ -1,0 +1,51 @@
+"""The probe: the same images and views for all encoders, and the score that decides among them."""
+
+import numpy as np
+import torch
+
+from moco.data.memory import Memory
+from moco.device import Placement
+from moco.encoder import build_encoder
+from moco.recipe import override, v2
+from moco.scores.probe import Probe, merit
+
+RECIPE = override(v2(), {"encoder.backbone": "resnet10w8", "encoder.stem": "half", "image_size": 16})
+CPU = Placement(torch.device("cpu"), False, False, 1, "")
+
+
+def memory(digits):
+    pixels = torch.from_numpy(np.ascontiguousarray(digits[0][:64]))
+    pixels = pixels[:, None].expand(-1, 3, -1, -1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    side = pixels.shape[2]
+    start = np.arange(64) * 3 * side * side
+    return Memory(pixels.contiguous().reshape(-1), start, np.full((64, 2), side), np.arange(64))
+
+
+def test_the_same_encoder_gets_the_same_scores_each_a_share(digits):
+    torch.manual_seed(0)
+    encoder = build_encoder(RECIPE.encoder)[0].train()
+    probe = Probe(memory(digits), RECIPE, CPU)
+    found = probe(encoder)
+    assert set(found) == {"rotation", "retrieval, documents", "retrieval, gentle", "retrieval, photos"}
+    assert all(0 <= value <= 1 for value in found.values())
+    assert probe(encoder) == found
+    assert encoder.training, "left as it was"
+
+
+def scores(rotation, retrieval):
+    return {"rotation": rotation, "retrieval, photos": retrieval}
+
+
+def test_rotation_decides_where_it_finds_anything():
+    merits = merit([scores(0.5, 0.1), scores(0.4, 0.9)])
+    assert merits[0] > merits[1]
+
+
+def test_retrieval_decides_where_images_have_no_up_and_down():
+    merits = merit([scores(0.26, 0.1), scores(0.25, 0.9)])
+    assert merits[0] < merits[1]
+
+
+def test_one_encoder_alone_or_equal_ones_have_no_merit_and_do_not_divide_by_zero():
+    assert merit([scores(0.5, 0.5)]) == [0.0]
+    assert merit([scores(0.5, 0.5)] * 3) == [0.0] * 3
