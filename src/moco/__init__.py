@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from moco.commands.evaluate import evaluate
+    from moco.commands.export import export
     from moco.commands.pretrain import pretrain
     from moco.commands.report import report
     from moco.errors import MocoError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from moco.recipe import Recipe, cifar, end_to_end, memory_bank, simclr, v1, v2
     from moco.run.load import load
     from moco.run.stop import Stopped
+    from moco.transfer.predictor import load_transfer
 
 if sys.platform == "win32":
     raise ImportError("moco runs on Linux and macOS; on Windows, install it inside WSL (wsl --install)")
@@ -35,7 +37,9 @@ _NAMES = {
     "cifar": "moco.recipe",
     "end_to_end": "moco.recipe",
     "evaluate": "moco.commands.evaluate",
+    "export": "moco.commands.export",
     "load": "moco.run.load",
+    "load_transfer": "moco.transfer.predictor",
     "memory_bank": "moco.recipe",
     "pretrain": "moco.commands.pretrain",
     "report": "moco.commands.report",
@@ -52,7 +56,9 @@ __all__ = [
     "cifar",
     "end_to_end",
     "evaluate",
+    "export",
     "load",
+    "load_transfer",
     "memory_bank",
     "pretrain",
     "report",

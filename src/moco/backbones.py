@@ -21,6 +21,9 @@ _DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "152": (Bottleneck, [3, 8, 36, 3]),
 }
 
+_WIDE = r"resnet(\d+)w(\d+)(x?)"
+_NEXT = r"resnext50_([1-9]\d*)x([1-9]\d*)d"
+
 NARROWEST = 8
 """Channels of the first stage. With fewer, the backward pass of a 1x1 convolution of stride 2 in channels_last writes
 past its memory on processors with AVX2 and without AVX-512 (torch 2.14, oneDNN): a run dies, or computes on."""
@@ -30,14 +33,14 @@ def refuse_unknown(name: str) -> None:
     """Raise MocoError for a name that `build_backbone` does not know; makes nothing."""
     if name.startswith("timm:"):
         _refuse_unknown_to_timm(name.removeprefix("timm:"))
-    elif match := re.fullmatch(r"resnet(\d+)w(\d+)", name):
-        if match[1] not in _DEPTHS or int(match[2]) < NARROWEST:
+    elif match := re.fullmatch(_WIDE, name):
+        if match[1] not in _DEPTHS or _channels(match) < NARROWEST:
             depths = ", ".join(_DEPTHS)
             raise MocoError(f"--encoder.backbone {name}: depths are {depths}, widths {NARROWEST} or more (64 is usual)")
-    elif name not in models.list_models(module=models):
+    elif not re.fullmatch(_NEXT, name) and name not in models.list_models(module=models):
         raise MocoError(
             f"--encoder.backbone {name}: torchvision has no such model; take one of it (resnet18, resnet50, "
-            "convnext_tiny, vit_b_16, ...), timm:NAME, or resnetDwW such as resnet18w16"
+            "convnext_tiny, vit_b_16, ...), timm:NAME, resnetDwW such as resnet18w16, or resnext50_GxWd"
         )
 
 
@@ -45,12 +48,13 @@ def build_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> tup
     """The backbone called `name`, untrained, with its classifier removed, and D, the length of its features.
 
     `name` is a model of torchvision (`resnet50`), `timm:NAME`, or `resnetDwW`, a ResNet of depth D whose first stage is
-    W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x). A ResNet's `stem` is a 3x3
-    first convolution of stride 1 (`small`) or 2 (`half`) and no max-pooling, or torchvision's. The first convolution
-    takes `channels`. Raises MocoError for a name that is none of these.
+    W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x, and `resnet50w2x` too), or
+    `resnext50_GxWd` with G groups of W channels (`resnext50_32x8d` is RX50-32x8d). A ResNet's `stem` is a 3x3 first
+    convolution of stride 1 (`small`) or 2 (`half`) and no max-pooling, or torchvision's. The first convolution takes
+    `channels`. Raises MocoError for a name that is none of these.
     """
     backbone = make_backbone(name, stem, channels)
-    return backbone, _width(backbone, name, channels)
+    return backbone, _width(backbone, name)
 
 
 def make_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> nn.Module:
@@ -58,8 +62,11 @@ def make_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> nn.M
     refuse_unknown(name)
     if name.startswith("timm:"):
         backbone = _timm(name.removeprefix("timm:"), channels)
-    elif match := re.fullmatch(r"resnet(\d+)w(\d+)", name):
-        backbone = _resnet_of_width(*match.groups())
+    elif match := re.fullmatch(_WIDE, name):
+        backbone = _resnet_of_width(match[1], _channels(match))
+    elif match := re.fullmatch(_NEXT, name):
+        backbone = ResNet(Bottleneck, _DEPTHS["50"][1], groups=int(match[1]), width_per_group=int(match[2]))
+        backbone.set_submodule("fc", nn.Identity())
     else:
         backbone = _torchvision(name)
     if channels != 3 and not name.startswith("timm:"):
@@ -86,8 +93,13 @@ class _WideResNet(ResNet):  # type: ignore[misc]
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _resnet_of_width(depth: str, width: str) -> nn.Module:
-    net = _WideResNet(*_DEPTHS[depth], width=int(width))
+def _channels(match: re.Match[str]) -> int:
+    """Of the first stage: 16 of resnet18w16, 128 of resnet50w2x."""
+    return int(match[2]) * (64 if match[3] else 1)
+
+
+def _resnet_of_width(depth: str, width: int) -> nn.Module:
+    net = _WideResNet(*_DEPTHS[depth], width=width)
     net.set_submodule("fc", nn.Identity())
     return net
 
@@ -95,11 +107,17 @@ def _resnet_of_width(depth: str, width: str) -> nn.Module:
 def _torchvision(name: str) -> nn.Module:
     extra = {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     net: nn.Module = models.get_model(name, weights=None, **extra)
-    classifiers = [n for n, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
-    if not classifiers:
+    place = classifier_name(net)
+    if place is None:
         raise MocoError(f"--encoder.backbone {name}: it has no linear classifier to take off; choose another model")
-    net.set_submodule(classifiers[-1], nn.Identity())
+    net.set_submodule(place, nn.Identity())
     return net
+
+
+def classifier_name(net: nn.Module) -> str | None:
+    """Where a model of torchvision keeps the linear layer of its 1000 classes; None where it has none."""
+    found = [name for name, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == 1000]
+    return found[-1] if found else None
 
 
 def _refuse_unknown_to_timm(name: str) -> None:
@@ -154,16 +172,47 @@ def _shrink_stem_(net: nn.Module, name: str, stem: Stem) -> None:
     net.maxpool = nn.Identity()
 
 
-def _width(net: nn.Module, name: str, channels: int) -> int:
-    """D, found by a forward pass of one gray image at the size the model was made for."""
+def refuse_size(net: nn.Module, name: str, size: int) -> None:
+    """Raise MocoError unless images of this side go through a backbone: many transformers take one size alone."""
+    made_for = _made_for(net)
+    if isinstance(net, ResNet) or made_for == size:
+        return
+    try:
+        _features(net, size)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or ["it fails"])[0][:200]
+        raise MocoError(
+            f"--image-size {size}: {name} does not take images of {size} px ({reason}); it is made for {made_for}"
+        ) from None
+
+
+def _made_for(net: nn.Module) -> int:
+    """The side of images that a model was made for."""
     side = getattr(net, "image_size", None) or getattr(getattr(net, "patch_embed", None), "img_size", None) or 224
-    if isinstance(side, tuple):
-        side = side[0]
+    return int(side[0] if isinstance(side, tuple) else side)
+
+
+def _features(net: nn.Module, side: int) -> Tensor:
+    """Of one gray image, in eval mode."""
     was_training = net.training
     net.eval()
-    with torch.no_grad():
-        features: Tensor = net(torch.zeros(1, channels, int(side), int(side)))
-    net.train(was_training)
+    try:
+        with torch.no_grad():
+            features: Tensor = net(torch.zeros(1, _taken(net), side, side))
+    finally:
+        net.train(was_training)
+    return features
+
+
+def _taken(net: nn.Module) -> int:
+    """Channels of the images that a model takes: those of its first convolution."""
+    first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
+
+
+def _width(net: nn.Module, name: str) -> int:
+    """D, found by a forward pass of one gray image at the size the model was made for."""
+    features = _features(net, _made_for(net))
     if features.ndim != 2:
         raise MocoError(f"--encoder.backbone {name}: its features are {tuple(features.shape)}, not one vector an image")
     return int(features.shape[1])

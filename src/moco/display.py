@@ -113,7 +113,7 @@ class Terminal:
         elif step == steps or step == 1 or time.monotonic() - self._printed > 10:
             self._printed = time.monotonic()
             self.note(f"step {step:,}/{steps:,}, epoch {row['epoch']}: {_numbers(row)}, {_left(seconds_left)}")
-        if row["health"] != self._health:
+        if row.get("health", "") != self._health:
             changed = row["health"].split(";")[0].split("(")[0] != self._health.split(";")[0].split("(")[0]
             self._health = row["health"]
             if changed and not self.console.is_terminal:
@@ -126,9 +126,10 @@ class Terminal:
         shown = [
             f"{names.get(k, k)} {v:.1%}" if k == "knn" else f"{names.get(k, k)} {v:.3g}"
             for k, v in row.items()
-            if k not in ("step", "epoch") and v is not None
+            if k not in ("step", "epoch", "judged_in") and v is not None
         ]
-        when = f"after epoch {row['epoch']}" if row["step"] else "before training"
+        done = f"after step {row['step']:,}" if "judged_in" in row else f"after epoch {row['epoch']}"
+        when = done if row["step"] else "before training"
         self.note(f"{when}: {', '.join(shown)}")
 
     def _draw(self, row: dict[str, Any], step: int, steps: int, seconds_left: float | None) -> None:
@@ -149,7 +150,8 @@ class Terminal:
         grid = Table.grid()
         grid.add_row(self._progress.get_renderable())
         grid.add_row(Text(_numbers(row)))
-        grid.add_row(Text(row["health"], style=_COLOURS[row["level"]]))
+        if "health" in row:
+            grid.add_row(Text(row["health"], style=_COLOURS[row["level"]]))
         self._live.update(grid)
         if step == steps:
             self.close()
@@ -198,10 +200,11 @@ def _cell(cell: Cell, kind: Format) -> Text:
 
 
 def _numbers(row: dict[str, Any]) -> str:
+    contrast = f" (chance {row['chance']:.2f}), contrast accuracy {row['accuracy']:.0%}" if "chance" in row else ""
+    rate = row["images_per_second"]
     return (
-        f"loss {_number(row['loss'])} (chance {row['chance']:.2f}), contrast accuracy {row['accuracy']:.0%}, "
-        f"{row['images_per_second']:,.0f} images/s, waiting for data {row['data_wait']:.0%}, "
-        f"{row['memory_gib']:.1f} GiB"
+        f"loss {_number(row['loss'])}{contrast}, {rate:,.{0 if rate >= 10 else 1}f} images/s, "
+        f"waiting for data {row['data_wait']:.0%}, {row['memory_gib']:.1f} GiB"
     )
 
 

@@ -35,6 +35,17 @@ def build_encoder(choice: r.Encoder, channels: int = 3) -> tuple[Encoder, int]:
     return encoder, width
 
 
+def norm_words(encoder: Encoder, choice: r.Encoder) -> str:
+    """What there is to say about BatchNorm groups: that a backbone without BatchNorm needs none; else nothing."""
+    if choice.norm_group is None or any("BatchNorm" in type(m).__name__ for m in encoder.backbone.modules()):
+        return ""
+    layer = "LayerNorm and " if any("LayerNorm" in type(m).__name__ for m in encoder.backbone.modules()) else ""
+    return (
+        f"{choice.backbone} has {layer}no BatchNorm: no image sees another in it, so it needs no groups "
+        "(--encoder.norm-group) and nothing leaks"
+    )
+
+
 def _head(choice: r.Encoder, width: int) -> nn.Sequential:
     """Linear for one layer (v1); Linear, ReLU, Linear for two (v2), with BatchNorm behind each where asked (SimCLR)."""
     layers: list[nn.Module] = []

@@ -44,6 +44,11 @@ class Preprocess:
         """Of what comes out."""
         return channels_of(self.pixels)
 
+    @property
+    def short_side(self) -> int:
+        """Pixels that the shorter side is resized to before the square is cut out."""
+        return round(self.size * 256 / 224) if self.size >= 64 else self.size
+
     def __call__(self, image: PIL.Image.Image | NDArray[Any]) -> Tensor:
         """float32, C x S x S, of a PIL image of any mode or an H x W x 3 uint8 array; raises MocoError for others.
 
@@ -77,7 +82,7 @@ class Preprocess:
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         """Width and height that the square is cut out of."""
-        short = round(self.size * 256 / 224) if self.size >= 64 else self.size
+        short = self.short_side
         if height <= width:
             return max(self.size, short * width // height), short
         return short, max(self.size, short * height // width)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from moco import distributed
+from moco.backbones import refuse_size
 from moco.data.loader import Batch, Plan
 from moco.device import Placement, seeded
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
@@ -104,6 +105,7 @@ def build_training(recipe: Recipe, images: int, placement: Placement) -> Trainin
     """
     with seeded(recipe.seed, torch.device("cpu")):
         model = Contrastive(recipe)
+    refuse_size(model.query_encoder.backbone, recipe.encoder.backbone, recipe.image_size)
     norms_over_processes(model, recipe.batch, recipe.encoder.norm_group)
     dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1))
     placement.put(model)

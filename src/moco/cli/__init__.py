@@ -16,6 +16,8 @@ from moco.version import VERSION
 COMMANDS = {
     "pretrain": ("[RECIPE] --data IMAGES --out RUN", "train an encoder; the same command again goes on"),
     "evaluate": ("ENCODER --data LABELLED", "judge it on labelled images, beside its untrained self"),
+    "transfer": ("TASK --start ENCODER --data FOLDER", "fine-tune to detect or segment, beside other starts"),
+    "predict": ("RUN IMAGES --out FOLDER", "draw and write what a fine-tuned model finds"),
     "study": ("[NAME] --data IMAGES", "an ablation of the papers on your images, beside their values"),
     "tune": ("--data IMAGES --out FOLDER", "search a recipe's fields; writes best.json for pretrain"),
     "embed": ("ENCODER --data IMAGES", "write features with paths and labels, .npz or .parquet"),
@@ -23,6 +25,7 @@ COMMANDS = {
     "duplicates": ("ENCODER --data IMAGES", "groups of images that are nearly the same"),
     "outliers": ("ENCODER --data IMAGES", "images unlike all others, first"),
     "cluster": ("ENCODER --data IMAGES", "groups of alike images, the most typical first"),
+    "export": ("ENCODER FORMAT FOLDER", "hand it to another library, opened there and compared"),
     "report": ("RUN", "write RUN/report.html again"),
     "check": ("--data IMAGES", "read every image once: sizes, duplicates, broken files"),
     "pack": ("--data IMAGES --out DIR", "copy images into shards, small enough to read fast"),

@@ -32,6 +32,12 @@ class Check:
     """As in pretrain."""
     stack: str | None = None
     """As in pretrain."""
+    task: str | None = None
+    """A task of moco transfer: read the annotations in its layout too, and name what makes no sense."""
+    train: str | None = None
+    """With --task: the part to learn from, as for moco transfer."""
+    test: str | None = None
+    """With --task: the part to be judged on."""
 
 
 def run(arguments: list[str]) -> None:
@@ -47,6 +53,13 @@ def run(arguments: list[str]) -> None:
     from moco.run.atomic import write_text
 
     tell = Terminal()
+    if asked.task is not None:
+        from moco.commands.check_annotated import check_annotated
+
+        lines, too_many = check_annotated(asked.task, asked.data, asked.train, asked.test)
+        for line in lines:
+            tell.note(line)
+        sys.exit(1 if too_many else 0)
     source = open_source(asked.data if asked.stack is None else f"stack:{asked.stack}:{Path(asked.data).resolve()}")
     made = decide(
         source,

@@ -31,6 +31,7 @@ from moco.data.source import Source
 from moco.data.survey import survey
 from moco.device import find_device
 from moco.dictionary import refuse_a_queue_larger_than_the_data
+from moco.encoder import norm_words
 from moco.errors import MocoError
 from moco.fast import choose_fast
 from moco.labelfree import LabelFree
@@ -169,6 +170,8 @@ def _pretrain(
 ) -> None:
     run, source, machine, placement, tell = start.run, start.source, start.machine, start.placement, start.tell
     training = build_training(recipe, len(source), placement)
+    if words := norm_words(training.model.query_encoder, recipe.encoder):
+        tell.note(words)
     plan = Plan.of(recipe, source, distributed.number(), distributed.count())
     if resume(training, run, tell):
         if training.step >= plan.steps:

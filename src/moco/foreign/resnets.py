@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
@@ -13,6 +12,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Tensors
 from moco.foreign.dialect import Dialect, renamed
+from moco.recipe.parts import Stem
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read(tensors: Tensors) -> Architecture | None:
     plan = read_plan(tensors)
     if plan is None:
         return None
-    stem: Literal["imagenet", "small"] = "small" if plan.kernel == 3 else "imagenet"
+    stem: Stem = "small" if plan.kernel == 3 else "imagenet"
     return Architecture(plan.about, partial(PlannedResNet, plan), plan.name, stem, plan.channels)
 
 

@@ -26,7 +26,7 @@ from moco.recipe.parts import (
     check,
 )
 from moco.recipe.pixels import Pixels, channels_of
-from moco.recipe.plain import flatten, from_json, override, to_json
+from moco.recipe.plain import flatten, from_json, override, read_json, to_json
 from moco.recipe.views import VIEWS, named_views
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "memory_bank",
     "named_views",
     "override",
+    "read_json",
     "simclr",
     "to_json",
     "v1",

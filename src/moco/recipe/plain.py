@@ -6,30 +6,37 @@ import dataclasses
 import json
 import types
 import typing
-from typing import Any
+from typing import Any, TypeVar
 
 from moco.errors import MocoError
-from moco.recipe import parts
 from moco.recipe.parts import Recipe
 
+R = TypeVar("R")
 
-def to_json(recipe: Recipe) -> str:
-    """The recipe as indented JSON; a part that was chosen among several names its `type`."""
+
+def to_json(recipe: object) -> str:
+    """The recipe, of pretraining or of another work, as indented JSON; a part among several names its `type`."""
     return json.dumps(_plain(recipe), indent=2)
 
 
 def from_json(text: str) -> Recipe:
     """The recipe that `to_json` wrote; raises MocoError where a field is missing, unknown or of a wrong type."""
+    return read_json(text, Recipe)
+
+
+def read_json(text: str, kind: type[R]) -> R:
+    """The same, for any tree of dataclasses."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise MocoError(f"the recipe is not JSON: {error}") from None
-    recipe = _build(Recipe, data, "recipe")
-    assert isinstance(recipe, Recipe)
+    recipe = _build(kind, data, "recipe")
+    if not isinstance(recipe, kind):
+        raise MocoError(f"the recipe is {recipe!r}, no {kind.__name__}")
     return recipe
 
 
-def override(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+def override(recipe: R, changes: dict[str, Any]) -> R:
     """The recipe with fields changed by dotted name, all at once: `{"optim.lr": 0.1, "epochs": 5}`.
 
     A list does for a tuple and a whole number for a real one. Raises MocoError where a field is unknown, or a value is
@@ -47,7 +54,7 @@ def override(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
                 raise MocoError(f"{path} cannot be changed as well: {parent} is set as a whole ({branch!r})")
         branch[name] = value
     changed = _override(recipe, tree, "")
-    assert isinstance(changed, Recipe)
+    assert isinstance(changed, type(recipe))
     return changed
 
 
@@ -66,7 +73,7 @@ def flatten(part: object, prefix: str = "") -> dict[str, Any]:
 
 def _override(part: Any, tree: dict[str, Any], where: str) -> Any:
     names = [field.name for field in dataclasses.fields(part)]
-    kinds = typing.get_type_hints(type(part), vars(parts))
+    kinds = typing.get_type_hints(type(part))
     values: dict[str, Any] = {}
     for name, value in tree.items():
         if name not in names:
@@ -113,7 +120,7 @@ def _build(kind: Any, data: Any, where: str) -> Any:
 
 
 def _build_part(part: Any, data: dict[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(part, vars(parts))
+    hints = typing.get_type_hints(part)
     if unknown := data.keys() - hints.keys():
         raise MocoError(f"{where}: unknown field {', '.join(sorted(unknown))}; {part.__name__} has {', '.join(hints)}")
     missing_default = dataclasses.MISSING

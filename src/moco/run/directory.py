@@ -9,13 +9,13 @@ import os
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from moco.errors import MocoError
 from moco.machine import Machine
-from moco.recipe import Recipe, flatten, from_json, to_json
+from moco.recipe import Recipe, flatten, read_json, to_json
 from moco.run.atomic import trouble_is_told, write_text
-from moco.run.environment import environment
+from moco.run.environment import Seeded, environment
 
 _EARLY = {".lock", "skipped.txt", "left_out.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
 _EARLY |= {"auto.json", "init.json"}
@@ -39,11 +39,18 @@ class DataRecord:
     fingerprint: str
 
 
+R = TypeVar("R")
+
+RECIPE = "recipe.json"
+"""What pretraining calls its recipe; another work has another name, so that neither is taken for the other."""
+
+
 class RunDirectory:
     """The files of one run, by name; holds a lock while open for writing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, recipe_name: str = RECIPE) -> None:
         self.path = path
+        self.recipe_name = recipe_name
         self._lock: IO[str] | None = None
 
     @property
@@ -83,9 +90,13 @@ class RunDirectory:
 
     def recipe(self) -> Recipe:
         """The recipe this run was started with; raises MocoError where its file is damaged."""
-        path = self.path / "recipe.json"
+        return self.recipe_of(Recipe)
+
+    def recipe_of(self, kind: type[R]) -> R:
+        """The same, of another work."""
+        path = self.path / self.recipe_name
         try:
-            return from_json(path.read_text(encoding="utf-8"))
+            return read_json(path.read_text(encoding="utf-8"), kind)
         except (OSError, ValueError) as error:
             raise MocoError(
                 f"{path} is damaged ({error}); put back a copy of it, or start anew with another --out "
@@ -117,7 +128,7 @@ class RunDirectory:
         """
         if self._lock is not None:
             return
-        refuse_unusable(self.path)
+        refuse_unusable(self.path, self.recipe_name)
         try:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -162,17 +173,17 @@ def find_run(path: Path) -> RunDirectory:
     return RunDirectory(path)
 
 
-def is_run(path: Path) -> bool:
+def is_run(path: Path, recipe_name: str = RECIPE) -> bool:
     """Whether a run was started at `path`."""
-    return (path / "recipe.json").exists()
+    return (path / recipe_name).exists()
 
 
-def refuse_unusable(path: Path) -> None:
+def refuse_unusable(path: Path, recipe_name: str = RECIPE) -> None:
     """Raise MocoError where no run could be written, before anything else takes time; writes nothing."""
     try:
         if path.exists() and not path.is_dir():
             raise MocoError(f"--out {path} is a file; name a folder")
-        if path.exists() and not is_run(path) and any(p.name not in _EARLY for p in path.iterdir()):
+        if path.exists() and not is_run(path, recipe_name) and any(p.name not in _EARLY for p in path.iterdir()):
             raise MocoError(f"--out {path} holds other files; name a new folder")
     except OSError as error:
         raise MocoError(f"--out {path}: {(error.strerror or str(error)).lower()}; name another folder") from None
@@ -198,7 +209,7 @@ def start_run(path: Path, recipe: Recipe, machine: Machine, data: DataRecord) ->
     return run
 
 
-def claim_run(run: RunDirectory, recipe: Recipe, machine: Machine, data: DataRecord) -> None:
+def claim_run(run: RunDirectory, recipe: Seeded, machine: Machine, data: DataRecord) -> None:
     """Make the run directory, or open the one that is there if it is of the same recipe and data; lock it.
 
     Raises MocoError where the folder belongs to something else, another recipe, other data or another process.
@@ -211,20 +222,20 @@ def claim_run(run: RunDirectory, recipe: Recipe, machine: Machine, data: DataRec
         raise
 
 
-def _claim(run: RunDirectory, recipe: Recipe, machine: Machine, data: DataRecord) -> None:
+def _claim(run: RunDirectory, recipe: Seeded, machine: Machine, data: DataRecord) -> None:
     """Write what the run is about, or, once it has a checkpoint, refuse to make it about something else."""
-    if is_run(run.path) and run.checkpoint.exists():
+    if is_run(run.path, run.recipe_name) and run.checkpoint.exists():
         _refuse_another_recipe(run, recipe)
         _refuse_other_data(run, data)
         return
     run.write("data.json", dataclasses.asdict(data))
     run.write("environment.json", environment(recipe))
     run.write("machine.json", dataclasses.asdict(machine))
-    write_text(run.path / "recipe.json", to_json(recipe) + "\n")
+    write_text(run.path / run.recipe_name, to_json(recipe) + "\n")
 
 
-def _refuse_another_recipe(run: RunDirectory, recipe: Recipe) -> None:
-    old, new = flatten(run.recipe()), flatten(recipe)
+def _refuse_another_recipe(run: RunDirectory, recipe: Seeded) -> None:
+    old, new = flatten(run.recipe_of(type(recipe))), flatten(recipe)
     different = [
         f"{name} was {old.get(name, 'not there')}, now {new.get(name, 'not there')}"
         for name in sorted(old.keys() | new.keys())

@@ -7,16 +7,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torchvision
 
-from moco.recipe import Recipe
 from moco.version import VERSION
 
 
-def environment(recipe: Recipe) -> dict[str, Any]:
+class Seeded(Protocol):
+    """A recipe of any work: a tree of frozen dataclasses, with the seed of what is drawn."""
+
+    @property
+    def seed(self) -> int:
+        """Of all that is drawn."""
+
+
+def environment(recipe: Seeded) -> dict[str, Any]:
     """Versions, the commit of this code where it is a checkout, the command, the seed and the time."""
     return {
         "moco": VERSION,

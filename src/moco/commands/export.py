@@ -1,0 +1,181 @@
+"""`moco export`: the encoder in the form another library opens, and the proof that it is the same encoder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import PIL
+import torch
+import torchvision
+
+from moco.commands.tell import Silent, Teller
+from moco.errors import MocoError
+from moco.handover.check import TOLERANCE, Comparison, Original, compare, original
+from moco.handover.parcel import Exported, Parcel, parcel_of
+from moco.handover.photographs import photographs
+from moco.handover.push import push as send
+from moco.handover.push import refuse_bad_name
+from moco.handover.table import FORMATS, obstacle, refuse_unknown_format, refuse_what_does_not_fit
+from moco.recipe import to_json
+from moco.run.atomic import trouble_is_told, write_text
+from moco.run.directory import refuse_unwritable
+from moco.run.load import open_encoder
+from moco.version import VERSION
+
+Name = str | os.PathLike[str]
+
+RECORD = "export.json"
+"""In every folder that an export has written: what it is, and how far it was from the original."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """An encoder that was handed over."""
+
+    folder: Path
+    file: Path
+    """The file that matters in it, or the folder."""
+    format: str
+    opened_by: str
+    difference: float
+    """Largest difference of its features from ours, as a share of the largest feature."""
+    images: int
+    pixels: float | None
+    """Largest difference of pixel values in [0, 1] that the target prepares itself; None where it does not."""
+    usage: str
+    address: str | None = None
+    """Where it was pushed to."""
+
+
+def export(
+    encoder: Name,
+    format: str,  # noqa: A002
+    out: Name,
+    *,
+    head: bool = False,
+    preprocess: bool = False,
+    data: Name | None = None,
+    push: str | None = None,
+    tell: Teller | None = None,
+) -> Export:
+    """Write what `open_encoder` opens into the new folder `out` in a format of `handover.table.FORMATS`.
+
+    It is opened again, by the target's library where that is installed, and must give the same features of real images
+    (of `data`, or of what the run was trained on) to 1e-5 of the largest; else nothing is left. `head` keeps the
+    projection head; with `preprocess`, onnx and torch-export take uint8 pixels. `push` sends a huggingface folder to
+    USER/NAME on the hub. Raises MocoError.
+    """
+    tell, out = tell or Silent(), Path(out)
+    refuse_unknown_format(format)
+    if push is not None:
+        if format != "huggingface":
+            raise MocoError(f"--push is for huggingface, not for {format}")
+        refuse_bad_name(push)
+    _refuse_unusable(out, format)
+    opened = open_encoder(encoder)
+    parcel = parcel_of(opened, head=head, pixels=preprocess)
+    refuse_what_does_not_fit(format, parcel)
+    images, whose = photographs(opened, data)
+    done = _hand_over(parcel, format, out, original(parcel, images), whose, tell)
+    if push is not None:
+        address = send(done.folder, push)
+        tell.note(f"sent to {address}")
+        done = Export(**{**vars(done), "address": address})
+    return done
+
+
+def export_all(
+    encoder: Name, out: Name, *, data: Name | None = None, tell: Teller | None = None
+) -> tuple[list[Export], dict[str, str]]:
+    """Every format that can hold the encoder, each in a folder of its name below `out`; and why others cannot."""
+    tell, out = tell or Silent(), Path(out)
+    for name in FORMATS:
+        _refuse_unusable(out / name, name)
+    opened = open_encoder(encoder)
+    parcel = parcel_of(opened)
+    images, whose = photographs(opened, data)
+    known = original(parcel, images)
+    done, left = [], {}
+    for name in FORMATS:
+        reason = obstacle(name, parcel)
+        if reason is None:
+            done.append(_hand_over(parcel, name, out / name, known, whose, tell))
+        else:
+            left[name] = reason
+            tell.note(f"{name}: {reason}")
+    return done, left
+
+
+def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str, tell: Teller) -> Export:
+    """Written beside `out` first, and put in its place once it has been opened and found the same."""
+    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    with trouble_is_told(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+    try:
+        exported = FORMATS[name].write(parcel, beside)
+        found = compare(parcel, exported, known)
+        write_text(beside / RECORD, json.dumps(_record(parcel, name, exported, found, whose), indent=2) + "\n")
+        with trouble_is_told(out):
+            if out.exists():
+                shutil.rmtree(out)
+            beside.rename(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    file = out if exported.file == "." else out / exported.file
+    pixels = (
+        "" if found.pixels is None else f"; its preparation of images by {255 * found.pixels:.2f} of 255 gray levels"
+    )
+    tell.note(
+        f"{file}: opened again by {exported.opened_by}, its features of {found.images} images ({whose}) differ by "
+        f"{found.features:.1e} of the largest (at most {TOLERANCE:g} is allowed){pixels}"
+    )
+    for note in exported.notes:
+        tell.note(note)
+    return Export(out, file, name, exported.opened_by, found.features, found.images, found.pixels, exported.usage)
+
+
+def _record(parcel: Parcel, name: str, exported: Exported, found: Comparison, whose: str) -> dict[str, object]:
+    opened = parcel.opened
+    return {
+        "format": name,
+        "encoder": opened.about,
+        "architecture": asdict(parcel.architecture),
+        "head": parcel.head is not None,
+        "takes_pixels": parcel.pixels,
+        "image_size": parcel.size,
+        "short_side": opened.preprocess.short_side,
+        "mean": list(parcel.mean),
+        "std": list(parcel.std),
+        "opened_by": exported.opened_by,
+        "difference": found.features,
+        "allowed": TOLERANCE,
+        "compared_on": f"{found.images} images of {Path(whose).name}",
+        "pixel_difference": found.pixels,
+        "recipe": json.loads(to_json(opened.recipe)) if opened.recipe is not None else None,
+        "versions": {
+            "moco": VERSION,
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "pillow": PIL.__version__,
+        },
+    }
+
+
+def _refuse_unusable(out: Path, name: str) -> None:
+    """Raise MocoError unless `out` is a new folder, or one that an export has written; writes nothing."""
+    if out.suffix in (".onnx", ".pt2", ".pt", ".pth", ".pkl", ".safetensors", ".tar"):
+        raise MocoError(f"{out} looks like a file: name a folder, such as {out.with_suffix('')}; its file goes into it")
+    if out.exists() and not out.is_dir():
+        raise MocoError(f"{out} is a file; name a new folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / RECORD).exists():
+        raise MocoError(f"{out} holds other files; name a new folder")
+    try:
+        refuse_unwritable(out)
+    except MocoError as error:
+        raise MocoError(str(error).removeprefix("--out ")) from None

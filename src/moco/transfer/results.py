@@ -1,0 +1,104 @@
+"""The table of a transfer: a row for each start, means and spreads over seeds, differences; and curves over steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from moco.run.atomic import write_text
+from moco.run.log import Row, read_log
+from moco.transfer.recipe import Transfer, Trial
+
+HEADLINE = {"voc": "AP50", "coco": "AP", "lvis": "mask AP", "cityscapes": "mask AP", "iou": "mIoU"}
+"""By which number a curve is drawn."""
+
+_OTHERS = {"step", "epoch", "judged_in"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The scores of one fine-tuning, at each step where it was judged."""
+
+    start: str
+    trial: Trial
+    rows: list[Row]
+    """Rows of the log with scores, in order."""
+
+    @classmethod
+    def read(cls, folder: Path, start: str, trial: Trial) -> Outcome:
+        """From the log of a run."""
+        return cls(start, trial, [row for row in read_log(folder / "log.jsonl") if "loss" not in row])
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The last."""
+        return {k: v for k, v in self.rows[-1].items() if k not in _OTHERS} if self.rows else {}
+
+
+def headline(recipe: Transfer) -> str:
+    """The metric that is drawn."""
+    finds = getattr(recipe.parts, "finds", "")
+    if recipe.metric == "coco" and finds == "masks":
+        return "mask AP"
+    return "keypoint AP" if finds == "keypoints" else HEADLINE[recipe.metric]
+
+
+def write_results(out: Path, recipe: Transfer, outcomes: Sequence[Outcome]) -> list[str]:
+    """Write results.json, results.md and curves.png; the lines of the tables."""
+    content = [
+        {
+            "start": one.start,
+            "labels": one.trial.labels,
+            "seed": one.trial.seed,
+            "scores": one.scores,
+            "curve": [{k: v for k, v in row.items() if k != "judged_in"} for row in one.rows],
+        }
+        for one in outcomes
+    ]
+    write_text(out / "results.json", json.dumps({"task": recipe.name, "runs": content}, indent=2) + "\n")
+    lines = tables(recipe, outcomes)
+    write_text(out / "results.md", "\n".join(lines) + "\n")
+    from moco.transfer.curves import draw_curves
+
+    draw_curves(out / "curves.png", headline(recipe), outcomes)
+    return lines
+
+
+def tables(recipe: Transfer, outcomes: Sequence[Outcome]) -> list[str]:
+    """A table in Markdown for each share of the labels, in points of 100."""
+    lines: list[str] = []
+    for share in dict.fromkeys(one.trial.labels for one in outcomes):
+        here = [one for one in outcomes if one.trial.labels == share]
+        seeds = sorted({one.trial.seed for one in here})
+        metrics = list(dict.fromkeys(name for one in here for name in one.scores))
+        starts = list(dict.fromkeys(one.start for one in here))
+        shown = f"{share:.0%} of the labels, " if share != 1 else ""
+        many = f"mean ± standard deviation of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
+        steps = recipe.schedule.steps
+        lines += ["", f"**{recipe.name}**, {shown}{steps:,} steps, {many}", ""]
+        lines += [f"| start | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
+        first = {m: _values(here, starts[0], m) for m in metrics}
+        for start in starts:
+            cells = [_cell(_values(here, start, m), None if start == starts[0] else first[m]) for m in metrics]
+            lines.append(f"| {start} | {' | '.join(cells)} |")
+    if len({one.start for one in outcomes}) > 1:
+        lines += ["", f"In brackets: the difference to {outcomes[0].start}, seed by seed."]
+    return lines[1:]
+
+
+def _values(outcomes: Sequence[Outcome], start: str, metric: str) -> dict[int, float]:
+    """By seed."""
+    return {one.trial.seed: one.scores[metric] for one in outcomes if one.start == start and metric in one.scores}
+
+
+def _cell(values: dict[int, float], first: dict[int, float] | None) -> str:
+    if not values:
+        return "-"
+    own = np.array(list(values.values())) * 100
+    spread = f" ± {own.std(ddof=1):.1f}" if len(own) > 1 else ""
+    shared = [100 * (values[s] - first[s]) for s in values if s in first] if first is not None else []
+    return f"{own.mean():.1f}{spread}" + (f" ({np.mean(shared):+.1f})" if shared else "")

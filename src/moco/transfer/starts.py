@@ -1,0 +1,90 @@
+"""What fine-tuning starts from: encoders of any origin, and the same architecture untrained."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from moco.errors import MocoError
+from moco.recipe import Normalize
+from moco.run.load import Opened, open_encoder
+from moco.transfer.model_file import Architecture
+from moco.transfer.parts.stages import name_of, resnet_in
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start by name; `backbone` gives fresh weights of it for a seed."""
+
+    name: str
+    """In tables and as the name of a folder."""
+    about: str
+    opened: Opened
+    random: bool
+    architecture: Architecture
+
+    @property
+    def normalize(self) -> Normalize:
+        """How its images are normalised."""
+        return self.opened.preprocess.normalize
+
+    def backbone(self, seed: int) -> nn.Module:
+        """A copy to be trained: of an untrained one, the weights are those of the seed."""
+        net = self.opened.untrained(seed) if self.random else copy.deepcopy(self.opened.backbone)
+        return net.requires_grad_(True)
+
+
+def open_starts(names: Sequence[str], backbone: str) -> list[Start]:
+    """The starts by what the command line calls them: `random`, or what `moco.load` takes; each once.
+
+    `random` has the architecture of the first other start; alone, that of `backbone`. Raises MocoError where a start
+    cannot be opened or is no ResNet.
+    """
+    unique = list(dict.fromkeys(names))
+    opened = {name: open_encoder(name) for name in unique if name != RANDOM}
+    for name, one in opened.items():
+        try:
+            resnet_in(one.backbone)
+        except MocoError as error:
+            raise MocoError(f"--start {name}: {error}") from None
+    like = next(iter(opened.values()), None) or _untrained(backbone)
+    found: list[Start] = []
+    for name in unique:
+        one = like if name == RANDOM else opened[name]
+        about = f"untrained {name_of(resnet_in(like.backbone))[0]}" if name == RANDOM else one.about
+        architecture = Architecture(*name_of(resnet_in(one.backbone)))
+        shown = _short(name, {start.name for start in found})
+        found.append(Start(shown, about, one, name == RANDOM or not one.trained, architecture))
+    return found
+
+
+def _untrained(backbone: str) -> Opened:
+    import torch
+
+    from moco.backbones import build_backbone
+    from moco.device import seeded  # a name such as resnet18w16 is no file: it is made here
+    from moco.preprocess import Preprocess
+
+    def untrained(seed: int) -> nn.Module:
+        with seeded(seed, torch.device("cpu")):
+            return build_backbone(backbone)[0].eval()
+
+    return Opened(untrained(0), Preprocess(224, Normalize()), untrained, backbone, trained=False)
+
+
+def _short(name: str, taken: set[str]) -> str:
+    """A name for a folder: the last parts of a path that say something."""
+    path = Path(name)
+    plain = path.parent.name if path.name in ("encoder.pt", "model.pt") else path.name
+    word = re.sub(r"[^A-Za-z0-9._+-]+", "-", plain.split("=")[-1]).strip("-.") or "start"
+    number, tried = 2, word
+    while tried in taken:
+        tried, number = f"{word}-{number}", number + 1
+    return tried

@@ -1,0 +1,133 @@
+"""What fine-tuning sees of an image: resized, mirrored, cropped, as a function of (seed, step, place in the batch)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transform
+
+from moco.data.decode import decode
+from moco.data.source import Unreadable, file_bytes
+from moco.ops import draw
+from moco.transfer.layouts.annotated import VOID, Annotated, Part
+from moco.transfer.layouts.outlines import pixels as outline_pixels
+from moco.transfer.parts.values import Target
+from moco.transfer.recipe import Cropped, Resized
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as the model sees it, and what is to be learnt from it."""
+
+    pixels: Tensor
+    """uint8, 3 x H x W."""
+    target: Target | None
+    labels: Tensor | None
+    """H x W, int64: of a semantic task."""
+
+
+@dataclass(frozen=True)
+class Resizing:
+    """How a whole image is resized, without looking at its pixels."""
+
+    height: int
+    width: int
+    mirrored: bool
+
+
+def resizing(views: Resized, image: Annotated, *name: int) -> Resizing:
+    """The shorter side as drawn for this name, unless the longer one would be too long."""
+    word = draw.stream("transfer views")
+    short = views.short[int(draw.integers(len(views.short), word, *name, 0))]
+    mirrored = views.mirror and bool(draw.uniform(word, *name, 1) < 0.5)
+    return Resizing(*fitted(image.height, image.width, short, views.longest), mirrored)
+
+
+def fitted(height: int, width: int, short: int, longest: int) -> tuple[int, int]:
+    """(height, width) with the shorter side `short`, or less where the longer one would exceed `longest`."""
+    scale = min(short / min(height, width), longest / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def read_pixels(image: Annotated) -> Tensor:
+    """uint8, 3 x H x W; raises Unreadable, also where the size is not what the annotations say."""
+    pixels = decode(file_bytes(str(image.path)))
+    if pixels.shape[:2] != (image.height, image.width):
+        found = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise Unreadable(f"the image is {found} pixels, its annotations are for {image.width} x {image.height}")
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+
+
+def resized_sample(image: Annotated, how: Resizing, mirrored_points: tuple[int, ...], seed: int) -> Sample:
+    """The image resized as drawn, and its things that are no crowds; raises Unreadable."""
+    pixels = transform.resize(read_pixels(image), [how.height, how.width], antialias=True)
+    stretch = how.width / image.width, how.height / image.height
+    things = [thing for thing in image.things if not thing.crowd]
+    boxes = torch.tensor([thing.box for thing in things], dtype=torch.float32).view(-1, 4)
+    boxes = boxes * boxes.new_tensor([*stretch, *stretch])
+    masks = points = None
+    if things and all(thing.outline is not None for thing in things):
+        masks = torch.from_numpy(outline_pixels([t.outline for t in things], image.width, image.height))
+    elif not things:
+        masks = torch.zeros((0, image.height, image.width), dtype=torch.uint8)
+    if mirrored_points:
+        posed = [t.points if t.points is not None else np.zeros((len(mirrored_points), 3)) for t in things]
+        points = torch.from_numpy(np.array(posed, dtype=np.float32).reshape(len(things), len(mirrored_points), 3))
+        points[..., :2] *= points.new_tensor(stretch)
+    if how.mirrored:
+        pixels = pixels.flip(2)
+        boxes = torch.stack([how.width - boxes[:, 2], boxes[:, 1], how.width - boxes[:, 0], boxes[:, 3]], dim=1)
+        masks = None if masks is None else masks.flip(2)
+        if points is not None:
+            points = points[:, list(mirrored_points)]
+            points[..., 0] = torch.where(points[..., 2] > 0, how.width - points[..., 0], points[..., 0])
+    labels = torch.tensor([thing.label for thing in things], dtype=torch.int64)
+    return Sample(pixels, Target(boxes, labels, masks, stretch, points, seed), None)
+
+
+def cropped_sample(views: Cropped, part: Part, image: Annotated, *name: int) -> Sample:
+    """A drawn square of the image scaled by a drawn factor; what lies outside is void. Raises Unreadable."""
+    word = draw.stream("transfer views")
+    low, high = views.scale
+    scale = low + (high - low) * float(draw.uniform(word, *name, 0))
+    height, width = (max(1, round(side * scale)) for side in (image.height, image.width))
+    pixels = transform.resize(read_pixels(image), [height, width], antialias=True)
+    labels = transform.resize(
+        read_labels(part, image)[None], [height, width], interpolation=transform.InterpolationMode.NEAREST
+    )
+    top, left = (
+        int(draw.integers(max(0, side - views.size) + 1, word, *name, 2 + i)) for i, side in enumerate((height, width))
+    )
+    pixels, labels = (t[:, top : top + views.size, left : left + views.size] for t in (pixels, labels))
+    below, right = views.size - pixels.shape[1], views.size - pixels.shape[2]
+    mean = pixels.float().mean((1, 2)).round().to(torch.uint8)
+    whole = mean[:, None, None].repeat(1, views.size, views.size)
+    whole[:, : views.size - below, : views.size - right] = pixels
+    values = torch.full((views.size, views.size), VOID, dtype=torch.uint8)
+    values[: views.size - below, : views.size - right] = labels[0]
+    if views.mirror and draw.uniform(word, *name, 1) < 0.5:
+        whole, values = whole.flip(2), values.flip(1)
+    return Sample(whole, None, values.long())
+
+
+def read_labels(part: Part, image: Annotated) -> Tensor:
+    """uint8, H x W: the class of each pixel, or void; raises Unreadable."""
+    assert image.mask is not None
+    try:
+        with Image.open(image.mask) as opened:
+            raw: NDArray[np.int64] = np.asarray(opened).astype(np.int64)
+    except (OSError, SyntaxError) as error:
+        raise Unreadable(f"its mask {image.mask} cannot be read ({error})") from None
+    if raw.shape != (image.height, image.width):
+        found = " x ".join(map(str, raw.shape[1::-1]))
+        raise Unreadable(f"its mask is of {found} pixels, the image of {image.width} x {image.height}")
+    table = np.full(max(256, int(raw.max()) + 1), VOID, dtype=np.uint8)
+    for value, label in part.values:
+        if value < len(table):
+            table[value] = label
+    return torch.from_numpy(table[np.clip(raw, 0, len(table) - 1)])

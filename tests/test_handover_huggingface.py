@@ -1,0 +1,87 @@
+"""A folder that AutoModel and AutoImageProcessor open, with a card that says what the encoder is."""
+
+from dataclasses import replace
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+import yaml
+from transformers import AutoImageProcessor, AutoModel, ResNetModel, TimmWrapperModel
+
+from moco import export, load
+from moco.commands.pretrain import pretrain
+from moco.encoder import build_encoder
+from moco.machine import Machine
+from moco.protocols.result import Cell, Result
+from moco.recipe import override, v2
+from moco.run.encoder_file import save_encoder
+
+IMAGE = PIL.Image.fromarray(np.random.default_rng(3).integers(0, 256, (90, 120, 3), dtype=np.uint8)).resize((300, 200))
+
+
+def saved(path, name):
+    recipe = override(v2(), {"encoder.backbone": name, "image_size": 64})
+    torch.manual_seed(0)
+    save_encoder(path, build_encoder(replace(recipe.encoder, norm_group=None))[0], recipe, 1)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("resnet18w8", ResNetModel), ("resnet50w8", ResNetModel), ("timm:convnext_atto", TimmWrapperModel)],
+)
+def test_known_architectures_open_without_any_code(name, kind, tmp_path):
+    path = saved(tmp_path / "encoder.pt", name)
+    done = export(path, "huggingface", tmp_path / "out")
+    assert not list(done.folder.glob("modeling*.py"))
+    model = AutoModel.from_pretrained(done.folder).eval()
+    assert isinstance(model, kind)
+    processor = AutoImageProcessor.from_pretrained(done.folder)
+    encoder, preprocess = load(path)
+    with torch.no_grad():
+        found = model(**processor(IMAGE, return_tensors="pt")).pooler_output.flatten(1)
+        expected = encoder(preprocess(IMAGE)[None])
+    assert (found - expected).abs().max() <= 0.02 * expected.abs().max(), "resizing may round a pixel otherwise"
+
+
+@pytest.fixture(scope="module")
+def run(digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("card")
+    np.save(folder / "digits.npy", digits[0][:128])
+    changes = {
+        "encoder.backbone": "resnet10w8",
+        "encoder.stem": "small",
+        "image_size": 16,
+        "batch": 32,
+        "epochs": 3,
+        "dictionary.size": 64,
+    }
+    machine = Machine(device="cpu", precision="fp32", threads=1, workers=1, log_every=2)
+    pretrain(folder / "digits.npy", folder / "run", override(v2(), changes), machine=machine)
+    return folder / "run"
+
+
+def test_the_card_is_written_from_the_run(run, tmp_path):
+    rows = {"this encoder": [Cell(0.5)], "untrained": [Cell(0.25)]}
+    result = Result(
+        protocol="knn", data="d", title="kNN on d", columns=["k=20"], rows=rows, settings={}, device="a CPU", seconds=1
+    )
+    result.save(run / "evaluations", "d")
+    done = export(run, "huggingface", tmp_path / "out")
+    card = (done.folder / "README.md").read_text()
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["library_name"] == "transformers"
+    assert front["license_name"] == "to-be-filled-in"
+    for words in ("128 images without labels", "| dictionary.size | 64 | 65536 |", "kNN on d", "50.0", "25.0"):
+        assert words in card
+    assert "trust_remote_code=True" in card, "a small stem brings its lines"
+    assert "To be filled in" in card
+    assert "digits.npy" not in card, "where images lie is nobody's business"
+    assert (done.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert "](loss.png)" in card
+
+
+def test_the_card_of_random_weights_says_so(tmp_path):
+    done = export("torchvision:resnet18", "huggingface", tmp_path / "out")
+    assert "random: nothing has been learnt" in (done.folder / "README.md").read_text()
