@@ -54,6 +54,8 @@ class Whole:
     """The whole image as its only crop."""
 
     size = 16
+    channels = 3
+    dtype = torch.uint8
 
     def geometry(self, sizes, index, epoch):
         return (None,)

@@ -40,7 +40,8 @@ def folder(tmp_path):
         (b"\n<!DOCTYPE html><p>", "a web page, not an image"),
         (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer, not the image: run `git lfs pull`"),
         (b"<svg xmlns=", "SVG or other XML, not pixels"),
-        (b"\0\0\0\x18ftypheic", "HEIC, AVIF or video: convert it to JPEG or PNG"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0mp41mp42", "a video, not an image"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", None),
         (b"%PDF-1.7", "a PDF, not an image"),
         ("größe".encode() * 200, "text, not an image"),
         (b"\xff\xd8\xff", None),
@@ -160,6 +161,8 @@ def test_batches_from_any_step_on_are_those_of_one_go(tmp_path, start):
         """Two crops of the first pixel, and of the epoch."""
 
         size = 4
+        channels = 3
+        dtype = torch.uint8
 
         def geometry(self, sizes, index, epoch):
             return [np.full(len(index), 100 * (epoch == 1))] * 2

@@ -14,6 +14,7 @@ LAYERS = [
     ["data"],
     ["drawn"],
     ["apply"],
+    ["apply_bands"],
     ["views", "preprocess", "backbones", "dictionary", "optim"],
     ["encoder", "shuffle", "foreign"],
     ["model"],

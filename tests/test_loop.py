@@ -89,11 +89,11 @@ def test_scores_and_knn_are_measured_before_training_and_after_epochs(finished):
 
 def test_the_encoder_is_loaded_in_two_lines(finished, digits):
     encoder, preprocess = load(finished)
-    features = encoder(torch.stack([preprocess(np.stack([im] * 3, axis=2)) for im in digits[0][:3]]))
+    features = encoder(torch.stack([preprocess(im) for im in digits[0][:3]]))
     assert features.shape == (3, 64)
     assert not encoder.training
     whole, _ = load(finished / "encoder.pt", head=True)
-    unit = whole(torch.zeros(2, 3, 16, 16))
+    unit = whole(torch.zeros(2, 1, 16, 16))
     assert torch.allclose(unit.norm(dim=1), torch.ones(2), atol=1e-5)
 
 

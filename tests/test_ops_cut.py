@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_image
 from torchvision.transforms.v2 import functional
 
 from moco.data.decode import open_image
-from moco.ops.cut import cut, cut_by_torch, cut_plain, reduction
+from moco.ops.cut import cut, cut_bands, cut_bands_by_torch, cut_by_torch, cut_plain, reduction
 
 PHOTO = load_sample_image("flower.jpg").copy()  # 427 x 640 x 3
 BOXES = [(0, 0, 427, 640), (50, 61, 300, 211), (3, 600, 20, 33), (426, 0, 1, 640)]
@@ -75,3 +75,20 @@ def test_a_crop_of_a_reduced_jpeg_is_close_to_that_of_the_whole(quality):
         assert difference.float().mean() < 2.6
         shifted = (crop(cut, small, box / least + [0, 1, 0, 0], 200) - crop(cut, whole, box, 200)).abs()
         assert difference.float().mean() < 0.8 * shifted.float().mean()
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize("bands", [1, 4])
+def test_bands_are_cut_alike_by_kernels_and_by_torch_wherever_they_lie(kind, bands):
+    random = np.random.default_rng(0)
+    planes = (random.random((bands, 40, 50)) * 250).astype(kind)
+    box = np.array([3.0, 4.0, 20.0, 30.0])
+    made = []
+    for pixels in (planes.transpose(1, 2, 0), np.ascontiguousarray(planes.transpose(1, 2, 0))):
+        for way in (cut_bands, cut_bands_by_torch):
+            out = torch.empty(bands, 16, 16, dtype=getattr(torch, kind))
+            way(out, pixels, box, True, False, 1)
+            made.append(out.float())
+    step = 1e-3 if kind == "float32" else 1
+    assert all((one - made[0]).abs().max() <= step for one in made)
+    assert made[0].std() > 10

@@ -15,11 +15,11 @@ def test_four_neighbours_are_weighted_from_every_third_place(count):
 
     @fast
     def three(out, x, weights):
-        sum_of_fours(out, 1, x, 2, weights, 5, 3)
+        sum_of_fours(out, 1, x, 2, weights, 5, 3, 3)
 
     @fast
     def four(out, x, weights):
-        sum_of_fours(out, 1, x, 2, weights, 5, 4)
+        sum_of_fours(out, 1, x, 2, weights, 5, 4, 3)
 
     rng = np.random.default_rng(0)
     out, x, weights = np.zeros(6, np.float32), rng.random(20, dtype=np.float32), rng.random(9, dtype=np.float32)

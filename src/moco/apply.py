@@ -40,8 +40,8 @@ def apply(
 
     `normalize` None leaves values in [0, 1].
     """
-    out = _empty(pixels, size, memory_format)
-    if (fused := _fused(pixels)) is None:
+    out = empty(pixels, 3, size, memory_format)
+    if (fused := fused_for(pixels)) is None:
         return apply_plain(view, draws, pixels, out, normalize)
     source = pixels.contiguous().numpy()
 
@@ -51,14 +51,14 @@ def apply(
         fused.crop(crops.numpy(), source[part], g.boxes, g.flip, g.flip_vertical)
         _develop(fused, out[part], view, rows_of(draws.photometry, part), turn(crops, g.quarter)[:, None], 0, normalize)
 
-    _on_all_threads(work, len(pixels))
+    on_all_threads(work, len(pixels))
     return out
 
 
 def apply_plain(view: View, draws: Draws, pixels: Tensor, out: Tensor, normalize: Normalize | None) -> Tensor:
     """`apply` as tensor functions, written into `out`: a few images at a time on a CPU, all at once on a GPU."""
     size = out.shape[-1]
-    for part in _parts(pixels, max(pixels.shape[1:].numel(), 3 * size * size)):
+    for part in parts(pixels, max(pixels.shape[1:].numel(), 3 * size * size)):
         g = rows_of(draws.geometry, part)
         x = turn(crop_resize(pixels[part], g.boxes, size, g.flip, g.flip_vertical), g.quarter)
         _photometry_into(out[part], view, rows_of(draws.photometry, part), x, normalize)
@@ -78,26 +78,27 @@ def finish(
     `crops` are uint8, or float32 in [0, 1]: N x 3 x S x S, or N x V x 3 x S x S of which view `number` is taken.
     """
     crops = crops[:, None] if crops.ndim == 4 else crops
-    out = _empty(crops, crops.shape[-1], memory_format)
-    if (fused := _fused(crops)) is None:
+    out = empty(crops, 3, crops.shape[-1], memory_format)
+    if (fused := fused_for(crops)) is None:
         return finish_plain(view, photometry, crops[:, number], out, normalize)
 
     def work(part: slice) -> None:
         _develop(fused, out[part], view, rows_of(photometry, part), crops[part], number, normalize)
 
-    _on_all_threads(work, len(crops))
+    on_all_threads(work, len(crops))
     return out
 
 
 def finish_plain(view: View, photometry: Photometry, crops: Tensor, out: Tensor, normalize: Normalize | None) -> Tensor:
     """`finish` as tensor functions, written into `out`."""
-    for part in _parts(crops, crops.shape[1:].numel()):
+    for part in parts(crops, crops.shape[1:].numel()):
         x = crops[part] if crops.is_floating_point() else crops[part].float().div_(255)
         _photometry_into(out[part], view, rows_of(photometry, part), x, normalize)
     return out
 
 
-def _fused(x: Tensor) -> ModuleType | None:
+def fused_for(x: Tensor) -> ModuleType | None:
+    """The compiled kernels, where x is on a CPU and there are any."""
     return kernels() if x.device.type == "cpu" else None
 
 
@@ -128,7 +129,7 @@ def _develop(
     )
 
 
-def _on_all_threads(work: Callable[[slice], None], images: int) -> None:
+def on_all_threads(work: Callable[[slice], None], images: int) -> None:
     """All images, on as many threads as torch has; two slices for each, because some take longer."""
     threads = torch.get_num_threads()
     rows = -(-images // (1 if threads == 1 else 2 * threads))
@@ -160,19 +161,21 @@ def _photometry_into(out: Tensor, view: View, p: Photometry, x: Tensor, normaliz
     if normalize is None:
         out.copy_(x)
     else:
-        _normalize_into(out, x, normalize)
+        normalize_into(out, x, normalize)
 
 
-def _normalize_into(out: Tensor, x: Tensor, normalize: Normalize) -> Tensor:
+def normalize_into(out: Tensor, x: Tensor, normalize: Normalize) -> Tensor:
+    """Write x less the means over the standard deviations of its channels into `out`."""
     mean, std = (beside(x, np.array(values))[:, None, None] for values in (normalize.mean, normalize.std))
     return torch.sub(x, mean, out=out).div_(std)
 
 
-def _empty(like: Tensor, size: int, memory_format: torch.memory_format) -> Tensor:
-    return torch.empty(len(like), 3, size, size, device=like.device, memory_format=memory_format)
+def empty(like: Tensor, channels: int, size: int, memory_format: torch.memory_format) -> Tensor:
+    """Room for views, on the device of the images."""
+    return torch.empty(len(like), channels, size, size, device=like.device, memory_format=memory_format)
 
 
-def _parts(pixels: Tensor, values: int) -> Iterator[slice]:
+def parts(pixels: Tensor, values: int) -> Iterator[slice]:
     """Slices of a batch whose images have this many values: what fits the caches of a CPU; all at once elsewhere."""
     rows = max(1, torch.get_num_threads() * CHUNK // values) if pixels.device.type == "cpu" else max(1, len(pixels))
     return (slice(i, i + rows) for i in range(0, len(pixels), rows))

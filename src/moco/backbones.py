@@ -44,24 +44,24 @@ def refuse_unknown(name: str) -> None:
         )
 
 
-def build_backbone(name: str, stem: Stem = "imagenet") -> tuple[nn.Module, int]:
+def build_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> tuple[nn.Module, int]:
     """The backbone called `name`, untrained, with its classifier removed, and D, the length of its features.
 
     `name` is a model of torchvision (`resnet50`), `timm:NAME`, or `resnetDwW`, a ResNet of depth D whose first stage is
     W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x, and `resnet50w2x` too), or
     `resnext50_GxWd` with G groups of W channels (`resnext50_32x8d` is RX50-32x8d). A ResNet's `stem` is a 3x3 first
-    convolution of stride 1 (`small`) or 2 (`half`) and no max-pooling, or torchvision's. Raises MocoError for a name
-    that is none of these.
+    convolution of stride 1 (`small`) or 2 (`half`) and no max-pooling, or torchvision's. The first convolution takes
+    `channels`. Raises MocoError for a name that is none of these.
     """
-    backbone = make_backbone(name, stem)
+    backbone = make_backbone(name, stem, channels)
     return backbone, _width(backbone, name)
 
 
-def make_backbone(name: str, stem: Stem = "imagenet") -> nn.Module:
+def make_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> nn.Module:
     """The same without D, which takes a forward pass; so it is made in shapes alone where no weights are wanted."""
     refuse_unknown(name)
     if name.startswith("timm:"):
-        backbone = _timm(name.removeprefix("timm:"))
+        backbone = _timm(name.removeprefix("timm:"), channels)
     elif match := re.fullmatch(_WIDE, name):
         backbone = _resnet_of_width(match[1], _channels(match))
     elif match := re.fullmatch(_NEXT, name):
@@ -69,6 +69,8 @@ def make_backbone(name: str, stem: Stem = "imagenet") -> nn.Module:
         backbone.set_submodule("fc", nn.Identity())
     else:
         backbone = _torchvision(name)
+    if channels != 3 and not name.startswith("timm:"):
+        _take_channels_(backbone, channels, name)
     if stem != "imagenet":
         _shrink_stem_(backbone, name, stem)
     return backbone
@@ -130,11 +132,34 @@ def _refuse_unknown_to_timm(name: str) -> None:
         )
 
 
-def _timm(name: str) -> nn.Module:
+def _timm(name: str, channels: int) -> nn.Module:
     import timm
 
-    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    more = {} if channels == 3 else {"in_chans": channels}
+    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **more)
     return net
+
+
+def _take_channels_(net: nn.Module, channels: int, name: str) -> None:
+    """Another first convolution, drawn so that what comes out of it varies as much as it does with three channels."""
+    first = next((n for n, m in net.named_modules() if isinstance(m, nn.Conv2d) and m.in_channels == 3), None)
+    if first is None:
+        raise MocoError(f"--encoder.backbone {name}: it has no first convolution that could take {channels} channels")
+    old = net.get_submodule(first)
+    assert isinstance(old, nn.Conv2d)
+    new = nn.Conv2d(
+        channels,
+        old.out_channels,
+        old.kernel_size,  # type: ignore[arg-type]
+        old.stride,  # type: ignore[arg-type]
+        old.padding,  # type: ignore[arg-type]
+        bias=old.bias is not None,
+    )
+    with torch.no_grad():
+        new.weight.normal_(std=float(old.weight.std()) * (3 / channels) ** 0.5)
+        if old.bias is not None and new.bias is not None:
+            new.bias.copy_(old.bias)
+    net.set_submodule(first, new)
 
 
 def _shrink_stem_(net: nn.Module, name: str, stem: Stem) -> None:
@@ -142,7 +167,8 @@ def _shrink_stem_(net: nn.Module, name: str, stem: Stem) -> None:
     if not isinstance(net, ResNet):
         raise MocoError(f"--encoder.stem {stem} is for ResNets; {name} takes --encoder.stem imagenet")
     stride = 2 if stem == "half" else 1
-    net.conv1 = nn.Conv2d(3, net.conv1.out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
+    first = net.conv1
+    net.conv1 = nn.Conv2d(first.in_channels, first.out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
     net.maxpool = nn.Identity()
 
 
@@ -172,10 +198,16 @@ def _features(net: nn.Module, side: int) -> Tensor:
     net.eval()
     try:
         with torch.no_grad():
-            features: Tensor = net(torch.zeros(1, 3, side, side))
+            features: Tensor = net(torch.zeros(1, _taken(net), side, side))
     finally:
         net.train(was_training)
     return features
+
+
+def _taken(net: nn.Module) -> int:
+    """Channels of the images that a model takes: those of its first convolution."""
+    first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
 
 
 def _width(net: nn.Module, name: str) -> int:

@@ -108,6 +108,37 @@ def photometry_of(view: View, key: NDArray[np.uint64]) -> Photometry:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Disturbance:
+    """What is done to the bands of N views one by one, and the noise that each gets."""
+
+    gain: Floats
+    """N x C, as are the next two."""
+    offset: Floats
+    keep: Switch
+    gaussian: Floats
+    """N: standard deviations, 0 where there is no noise."""
+    speckle: Floats
+    key: NDArray[np.uint64]
+    """N: what the noise of a view is drawn by."""
+
+
+def disturbance_of(view: View, channels: int, key: NDArray[np.uint64]) -> Disturbance:
+    """What is done to the bands one by one, and the noise."""
+    gain, offset, drop = (_table(key, f"band {word}", channels).T for word in ("gain", "offset", "drop"))
+    noisy, gaussian, speckle = _table(key, "noise", 3)
+    last = drop == drop.max(axis=1, keepdims=True)
+    on = noisy < view.noise.p
+    return Disturbance(
+        gain=1 + view.bands.gain * (2 * gain - 1),
+        offset=view.bands.offset * (2 * offset - 1),
+        keep=(drop >= view.bands.drop) | last,
+        gaussian=np.where(on, view.noise.gaussian * gaussian, 0.0),
+        speckle=np.where(on, view.noise.speckle * speckle, 0.0),
+        key=counter(key, stream("noise of each value")),
+    )
+
+
 T = TypeVar("T", Geometry, Photometry)
 
 

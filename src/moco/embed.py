@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,8 @@ from moco.data.source import Source, Unreadable
 from moco.device import Placement
 from moco.errors import MocoError
 
-Centre = Callable[[NDArray[np.uint8]], Tensor]
-"""H x W x 3 uint8 -> 3 x S x S uint8, the middle of the image as the evaluations see it."""
+Centre = Callable[[NDArray[Any]], Tensor]
+"""H x W x 3 uint8 -> 3 x S x S uint8, the middle of the image as the evaluations see it; or as `Preprocess` says."""
 
 _KEEP_BYTES = 1 << 30
 
@@ -29,7 +30,7 @@ BATCH = 256
 
 
 class Prepared:
-    """The readable images of a source, cut to one size; kept as uint8 after the first pass where they fit in 1 GiB.
+    """The readable images of a source, cut to one size; kept after the first pass where they fit in 1 GiB.
 
     `together`: each of several processes holds a contiguous share of them; all must then make each pass.
     """
@@ -46,7 +47,7 @@ class Prepared:
         self._index: list[int] = []
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """uint8, n x 3 x S x S, n <= size, in the order of the source: the readable ones of each `size` positions."""
+        """What `centre` made of the readable ones of each `size` positions, in order: n x C x S x S, n <= size."""
         if self._kept is not None:
             cuts = np.searchsorted(self._kept_index, np.arange(self._own.start, self._own.stop + size, size))
             yield from (self._kept[a:b] for a, b in itertools.pairwise(cuts.tolist()) if b > a)
@@ -68,7 +69,7 @@ class Prepared:
             if not good:
                 continue
             batch = torch.stack([image for _, image in good])
-            if batch[0].numel() * len(self._own) <= _KEEP_BYTES:
+            if batch[0].nbytes * len(self._own) <= _KEEP_BYTES:
                 kept.append(batch)
             yield batch
         if not self._index:  # the first pass; later ones exchange nothing, for some processes may have kept their share
@@ -96,7 +97,7 @@ class Prepared:
 def _in_memory(source: Source) -> bool:
     """Whether the source hands out pixels: then worker processes would only copy them."""
     try:
-        return not isinstance(source.raw(0), bytes)
+        return isinstance(source.raw(0), np.ndarray)
     except Unreadable:
         return False
 

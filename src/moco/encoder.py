@@ -12,7 +12,7 @@ from moco.ops.batch_norm import group_batch_norm
 
 
 class Encoder(nn.Module):
-    """f: images (N x 3 x S x S) to unit vectors (N x C), through features (N x D)."""
+    """f: images (N x C x S x S) to unit vectors (N x dim), through features (N x D)."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -26,9 +26,9 @@ class Encoder(nn.Module):
             return F.normalize(projected.float(), dim=1)
 
 
-def build_encoder(choice: r.Encoder) -> tuple[Encoder, int]:
-    """The encoder of a recipe, untrained, and D, the length of its backbone's features."""
-    backbone, width = build_backbone(choice.backbone, choice.stem)
+def build_encoder(choice: r.Encoder, channels: int = 3) -> tuple[Encoder, int]:
+    """The encoder of a recipe for so many channels, untrained, and D, the length of its backbone's features."""
+    backbone, width = build_backbone(choice.backbone, choice.stem, channels)
     encoder = Encoder(backbone, _head(choice, width))
     if choice.norm_group is not None:
         group_batch_norm(encoder, choice.norm_group)

@@ -228,7 +228,7 @@ def _encoded(t: Training, precision: AbstractContextManager[object]) -> list[Ten
     before = [b.clone() for b in model.buffers()]
     try:
         with seeded(0, device), precision:
-            noise = torch.randn(t.recipe.batch // distributed.count(), 3, size, size, device=device)
+            noise = torch.randn(t.recipe.batch // distributed.count(), t.views.channels, size, size, device=device)
             x = noise.contiguous(memory_format=t.placement.memory_format)
             towards = torch.randn(len(x), t.recipe.encoder.dim, device=device)
             q = model.encode(model.query_encoder, x)

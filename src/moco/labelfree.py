@@ -29,7 +29,7 @@ class LabelFree:
     def __init__(
         self, source: Source, recipe: Recipe, views: Views, preprocess: Preprocess, placement: Placement
     ) -> None:
-        room = _MOST_BYTES // (9 * recipe.image_size**2)
+        room = _MOST_BYTES // (9 * recipe.image_size**2 * (1 if recipe.pixels is None else recipe.pixels.bytes))
         n = max(2, min(_MOST_IMAGES, room, len(source) // 8))
         self.index: NDArray[np.int64] = sample(source, n)
         images = [read_or_next(source, int(i), {}) for i in self.index]

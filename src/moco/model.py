@@ -13,7 +13,7 @@ from moco import distributed
 from moco.encoder import Encoder, build_encoder
 from moco.ops import draw
 from moco.ops.momentum import momentum_update_
-from moco.recipe import EndToEnd, Momentum, Recipe, Stored
+from moco.recipe import EndToEnd, Momentum, Recipe, Stored, channels_of
 from moco.shuffle import Unmade, in_order, shuffled
 
 
@@ -37,7 +37,7 @@ class Contrastive(nn.Module):
         self.seed = recipe.seed
         self.grouped = recipe.encoder.norm_group is not None
         self.encode = encode
-        self.query_encoder = build_encoder(recipe.encoder)[0]
+        self.query_encoder = build_encoder(recipe.encoder, channels_of(recipe.pixels))[0]
         self.key_encoder = None
         if isinstance(recipe.keys, Momentum):
             self.key_encoder = copy.deepcopy(self.query_encoder).requires_grad_(False)

@@ -13,6 +13,7 @@ the device (all the rest). Both draw the same numbers; `cut` rounds to 8 bits, a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from moco.apply import apply, finish
-from moco.data.decode import Opened, open_image
-from moco.drawn import Draws, Geometry, Integer, Photometry, draw, geometry_of, key_of, photometry_of
+from moco.apply_bands import apply_bands, disturb, disturbs, finish_bands
+from moco.data.decode import open_image
+from moco.data.opened import Opened, open_array
+from moco.drawn import Draws, Geometry, Integer, Photometry, disturbance_of, draw, geometry_of, key_of, photometry_of
 from moco.errors import MocoError
-from moco.ops.cut import cut, reduction
+from moco.ops.cut import cut, cut_bands, reduction
 from moco.ops.kernels import kernels
-from moco.recipe.parts import Recipe
+from moco.recipe.parts import Recipe, View
+from moco.recipe.pixels import Pixels, channels_of
 
 __all__ = ["KEY", "QUERY", "Draws", "Geometry", "Photometry", "Views", "apply", "draw", "finish"]
 
@@ -39,6 +43,9 @@ class Views:
     def __init__(self, recipe: Recipe, key: bool = True) -> None:
         self.views = (recipe.query_view, recipe.key_view or recipe.query_view)[: 2 if key else 1]
         self.seed, self.size, self.normalize = recipe.seed, recipe.image_size, recipe.normalize
+        self.pixels = recipe.pixels
+        self.channels = channels_of(self.pixels)
+        self.dtype = torch.uint8 if self.pixels is None else getattr(torch, self.pixels.kind)
         kernels()  # imported here once, and not in each worker
 
     @torch.no_grad()
@@ -73,12 +80,32 @@ class Views:
         """
         view, key = self.views[number], key_of(self.seed, epoch, index, number)
         with torch.autocast(pixels.device.type, enabled=False):
-            if sizes is None:
-                place = number if pixels.ndim == 5 else 0
-                return finish(view, photometry_of(view, key), pixels, self.normalize, memory_format, place)
-            height, width = sizes.T
-            draws = draw(view, height, width, seed=self.seed, epoch=epoch, index=index, number=number)
+            made = self._made(view, number, pixels, sizes, index, epoch, memory_format)
+            if not disturbs(view):
+                return made
+            return disturb(view, disturbance_of(view, self.channels, key), made, self.normalize)
+
+    def _made(
+        self,
+        view: View,
+        number: int,
+        pixels: Tensor,
+        sizes: Integer | None,
+        index: Integer,
+        epoch: int | Integer,
+        memory_format: torch.memory_format,
+    ) -> Tensor:
+        if sizes is None:
+            photometry = photometry_of(view, key_of(self.seed, epoch, index, number))
+            place = number if pixels.ndim == 5 else 0
+            if self.pixels is None:
+                return finish(view, photometry, pixels, self.normalize, memory_format, place)
+            return finish_bands(view, photometry, pixels, self.pixels, self.normalize, memory_format, place)
+        height, width = sizes.T
+        draws = draw(view, height, width, seed=self.seed, epoch=epoch, index=index, number=number)
+        if self.pixels is None:
             return apply(view, draws, pixels, self.size, self.normalize, memory_format)
+        return apply_bands(view, draws, pixels, self.size, self.pixels, self.normalize, memory_format)
 
     def geometry(self, sizes: Integer, index: Integer, epoch: int) -> tuple[Geometry, ...]:
         """Where the views of N images of these heights and widths (N x 2) lie, for each view."""
@@ -97,17 +124,19 @@ class Views:
         boxes = [g.boxes[row] for g in where]
         pixels, shrunk = image.pixels(reduction(boxes, self.size))
         for crop, g, box in zip(out, where, boxes, strict=True):
-            cut(crop, pixels, box / shrunk, bool(g.flip[row]), bool(g.flip_vertical[row]), int(g.quarter[row]))
+            how = bool(g.flip[row]), bool(g.flip_vertical[row]), int(g.quarter[row])
+            (cut if self.pixels is None else cut_bands)(crop, pixels, box / shrunk, *how)
 
-    def cut(self, image: NDArray[np.uint8], epoch: int, index: int) -> Tensor:
+    def cut(self, image: NDArray[Any], epoch: int, index: int) -> Tensor:
         """The crops, uint8 V x 3 x S x S, of one image H x W x 3, flipped and turned: what a worker hands on.
 
-        V is 2, or 1 without `key`. Raises MocoError for anything but H x W x 3 of uint8.
+        V is 2, or 1 without `key`. Raises MocoError for anything but H x W x 3 of uint8, or the channels and the type
+        of the recipe's pixels.
         """
-        _check_image(image)
-        crops = torch.empty(len(self.views), 3, self.size, self.size, dtype=torch.uint8)
+        _check_image(image, self.pixels)
+        crops = torch.empty(len(self.views), self.channels, self.size, self.size, dtype=self.dtype)
         where = self.geometry(np.array([image.shape[:2]]), np.array([index]), epoch)
-        self.cut_into(crops, open_image(image), where, 0)
+        self.cut_into(crops, open_array(image) if self.pixels else open_image(image), where, 0)
         return crops
 
     @torch.no_grad()
@@ -123,9 +152,11 @@ class Views:
         return made[QUERY], made[-1]
 
 
-def _check_image(image: NDArray[np.uint8]) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+def _check_image(image: NDArray[Any], pixels: Pixels | None) -> None:
+    channels, kind = channels_of(pixels), "uint8" if pixels is None else pixels.kind
+    if image.dtype != kind or image.ndim != 3 or image.shape[2] != channels or not image.size:
+        rgb = " (PIL: numpy.asarray(image.convert('RGB')))" if pixels is None else ""
         raise MocoError(
             f"an image of shape {' x '.join(map(str, image.shape))} and type {image.dtype}: "
-            "give height x width x 3 of uint8 (PIL: numpy.asarray(image.convert('RGB')))"
+            f"give height x width x {channels} of {kind}{rgb}"
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from moco.data.decode import open_image
 from moco.data.memory import LONGEST, Memory, load_memory
+from moco.data.opened import Opened, open_array
+from moco.data.pixels import averaged
 from moco.data.source import Hints, Source, sample
 from moco.errors import MocoError
 
@@ -36,8 +37,8 @@ class Shrunk:
         """As in the source."""
         return self._source.label(int(self._index[i]))
 
-    def raw(self, i: int) -> NDArray[np.uint8]:
-        """Pixels, h x w x 3; raises Unreadable."""
+    def raw(self, i: int) -> NDArray[np.uint8] | Opened:
+        """Pixels, h x w x 3, or opened, where the source has other bands or types; raises Unreadable."""
         opened = open_image(self._source.raw(int(self._index[i])))
         least = min(opened.header.height, opened.header.width)
         reduction = next((r for r in (8, 4, 2) if least >= r * self._side), 1)
@@ -45,8 +46,9 @@ class Shrunk:
         height, width = pixels.shape[:2]
         scale = min(1.0, self._side / min(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX)) if scale < 1 else pixels
-        return np.ascontiguousarray(small[_middle(small.shape[0]), _middle(small.shape[1])])
+        small = averaged(pixels, size) if scale < 1 else pixels
+        middle = np.ascontiguousarray(small[_middle(small.shape[0]), _middle(small.shape[1])])
+        return middle if middle.dtype == np.uint8 and middle.shape[2] == 3 else open_array(middle)
 
 
 def _middle(length: int) -> slice:

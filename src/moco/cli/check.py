@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from moco.cli.parse import parse
 
@@ -13,6 +14,24 @@ class Check:
     """Read every image once and say what is there."""
 
     data: str
+    left_out: Path | None = None
+    """A file to write the names of what is not read into, one a line."""
+    bands: str | None = None
+    """As in pretrain."""
+    range: str | None = None
+    """As in pretrain."""
+    no_data: float | None = None
+    """As in pretrain."""
+    pages: str | None = None
+    """As in pretrain."""
+    tiles: int = 0
+    """As in pretrain."""
+    tile_overlap: int = 0
+    """As in pretrain."""
+    tile_skip: float = 0.02
+    """As in pretrain."""
+    stack: str | None = None
+    """As in pretrain."""
     task: str | None = None
     """A task of moco transfer: read the annotations in its layout too, and name what makes no sense."""
     train: str | None = None
@@ -25,8 +44,13 @@ def run(arguments: list[str]) -> None:
     """Read everything, and print what was found; ends with 1 where so much is unreadable that it would stop a run."""
     asked = parse(Check, "moco check", arguments)
     from moco.data.check import check
+    from moco.data.decide import Asked, decide
+    from moco.data.left_out import left_out
     from moco.data.open import open_source
+    from moco.data.pieces import pieces
+    from moco.data.survey import survey
     from moco.display import Terminal
+    from moco.run.atomic import write_text
 
     tell = Terminal()
     if asked.task is not None:
@@ -36,10 +60,27 @@ def run(arguments: list[str]) -> None:
         for line in lines:
             tell.note(line)
         sys.exit(1 if too_many else 0)
-    source = open_source(asked.data)
+    source = open_source(asked.data if asked.stack is None else f"stack:{asked.stack}:{Path(asked.data).resolve()}")
+    made = decide(
+        source,
+        survey(source),
+        Asked(
+            asked.bands,
+            asked.range,
+            asked.no_data,
+            asked.pages,
+            asked.tiles,
+            asked.tile_overlap,
+            asked.tile_skip,
+        ),
+    )
+    beside = left_out(source)
+    source = pieces(source, made.pixels)
     reading = tell.reading("reading images", len(source))
-    found = check(source, reading)
-    for line in found.lines():
+    found = check(source, reading, made.pixels)
+    for line in [*found.lines(), *made.lines]:
         tell.note(line)
+    if asked.left_out is not None:
+        write_text(asked.left_out, beside.listed())
     if found.stops_a_run:
         sys.exit(1)

@@ -30,7 +30,24 @@ class Pretrain:
     watch: str | None = None
     """Labelled images (FOLDER/<class>/x.jpg, or with train/ and test/ above) on which kNN is measured now and then."""
     views: str | None = None
-    """Named views: photos, gentle, documents, near, crops, colours, microscopy or satellite. None: auto tries them."""
+    """Named views: photos, gentle, documents, near, crops, colours, microscopy, satellite, multispectral, radar,
+    fluorescence or xray. None: auto tries them."""
+    bands: str | None = None
+    """Which bands are learnt from: 0,1,2,7 or gray or rgb; by default all that the files have."""
+    range: str | None = None
+    """What is black and white: 0,4095 or percentile or image; by default found in the data and said."""
+    no_data: float | None = None
+    """A value that says that nothing was measured, such as -9999; by default what a GeoTIFF tells."""
+    pages: str | None = None
+    """Of files with several images (slices, frames): all, first, middle or max (the brightest); by default all."""
+    tiles: int = 0
+    """Read images as tiles of so many pixels a side, large TIFFs without decoding them whole."""
+    tile_overlap: int = 0
+    """Pixels that neighbouring tiles share."""
+    tile_skip: float = 0.02
+    """Tiles whose values lie within this share of the range are empty, and left out; 0 keeps all."""
+    stack: str | None = None
+    """One band a file: how their names end, such as 'B{band}.tif'."""
     machine: Machine = field(default_factory=Machine)
 
 
@@ -41,6 +58,7 @@ def run(arguments: list[str]) -> None:
     asked = parse(Pretrain, "moco pretrain", arguments, Pretrain(tyro.MISSING, tyro.MISSING, start))
     changes = named_changes(start, asked.recipe, arguments)
     from moco.commands.pretrain import pretrain  # the libraries behind it take seconds to import
+    from moco.data.decide import Asked
     from moco.display import Terminal
     from moco.distributed import main_process
     from moco.run.stop import Stopped
@@ -48,7 +66,7 @@ def run(arguments: list[str]) -> None:
     tell = Terminal(outlives=f"the run goes on; {asked.out / 'log.jsonl'} tells how")
     try:
         pretrain(
-            asked.data,
+            asked.data if asked.stack is None else f"stack:{asked.stack}:{Path(asked.data).resolve()}",
             asked.out,
             name,
             time=asked.time,
@@ -58,6 +76,15 @@ def run(arguments: list[str]) -> None:
             machine=asked.machine,
             changes=changes,
             tell=tell,
+            asked=Asked(
+                asked.bands,
+                asked.range,
+                asked.no_data,
+                asked.pages,
+                asked.tiles,
+                asked.tile_overlap,
+                asked.tile_skip,
+            ),
         )
     except Stopped as stop:
         tell.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from moco.commands.tell import Teller
+from moco.data.decide import Decided, decide
 from moco.data.source import Source
 from moco.data.survey import Survey
 from moco.errors import MocoError
@@ -19,26 +20,42 @@ from moco.recipe.auto import DataFacts, auto
 
 
 def choose_recipe(
-    recipe: str | Recipe, source: Source, facts: Survey, views: str | None, changes: dict[str, Any], tell: Teller
+    recipe: str | Recipe,
+    source: Source,
+    facts: Survey,
+    views: str | None,
+    changes: dict[str, Any],
+    tell: Teller,
+    made: Decided | None = None,
 ) -> Recipe:
-    """The recipe that is asked for, fitted to the data where that is `auto`, with the user's changes in it."""
+    """The recipe that is asked for, fitted to the data where that is `auto`, with the user's changes in it.
+
+    `made` is what the images are made of; None: found out, or as a given recipe says.
+    """
+    if made is None:
+        told = isinstance(recipe, Recipe) and recipe.pixels is not None
+        made = Decided(recipe.pixels, recipe.normalize) if told else decide(source, facts)  # type: ignore[union-attr]
+        for line in made.lines:
+            tell.note(line)
+    own = any(name.startswith("normalize") for name in changes)
     if recipe == "auto":
         hints = source.hints
         values = flatten(override(v2(), changes))  # checked, and of the types that the recipe has
         changes = {name: values.get(name, value) for name, value in changes.items()}
         fitted, choices = auto(
             DataFacts(facts.images, facts.short_side),
-            views or hints.views or "photos",
+            views or hints.views or made.views or "photos",
             hints.steps,
             changes,
         )
         tell.choices(choices)
+        fitted = made.into(fitted, own)
         check(fitted)
         return _with_a_note_on_its_queue(fitted, facts, tell)
     chosen = recipe if isinstance(recipe, Recipe) else named_recipe(recipe)
     if views is not None:
         chosen = dataclasses.replace(chosen, query_view=named_views(views), key_view=None)
-    chosen = override(chosen, changes)
+    chosen = made.into(override(chosen, changes), own)
     check(chosen)
     if "batch" in changes and "optim.lr" not in changes:
         tell.note(

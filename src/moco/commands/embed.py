@@ -11,6 +11,8 @@ from moco import distributed
 from moco.commands.opened import open_for_images
 from moco.commands.tell import Silent, Teller
 from moco.data.open import open_source
+from moco.data.pieces import pieces
+from moco.data.seen import seen
 from moco.device import place_all
 from moco.embed import Prepared, embed
 from moco.errors import MocoError
@@ -48,8 +50,9 @@ def _embedded(encoder: Name, data: Name, machine: Machine, tell: Teller) -> Feat
     source = distributed.on_each(lambda: open_source(data))
     opened = open_for_images(encoder, tell)
     module, preprocess = opened.backbone, opened.preprocess
+    source = distributed.on_each(lambda: pieces(source, preprocess.pixels))
     placement = place_all(machine)
-    images = Prepared(source, preprocess.centre, machine.decoders, together=True)
+    images = Prepared(seen(source, preprocess.pixels), preprocess.centre, machine.decoders, together=True)
     features = embed(placement.put(module), images, preprocess.normalise, placement).numpy()
     if not np.isfinite(features).all():
         raise MocoError(f"{encoder} gives features that are not finite; is it trained?")

@@ -13,7 +13,9 @@ from moco import distributed
 from moco.commands.opened import open_for_images
 from moco.commands.parts import Name, open_parts, refuse_unclear_data
 from moco.commands.tell import Silent, Teller
+from moco.data.labelled import Labelled
 from moco.data.open import open_source
+from moco.data.pieces import labelled_pieces, pieces
 from moco.device import place_all
 from moco.errors import MocoError
 from moco.machine import Machine
@@ -27,6 +29,7 @@ from moco.protocols.labelfree import LabelFree
 from moco.protocols.linear import Linear
 from moco.protocols.linear_quick import LinearQuick
 from moco.protocols.result import Result, slug
+from moco.recipe import Pixels
 from moco.run.directory import refuse_unwritable
 from moco.run.load import Opened
 
@@ -69,9 +72,14 @@ def evaluate(
         distributed.on_main(lambda: refuse_unwritable(folder))  # rather now than after what takes hours
         others = {one: open_for_images(one, tell) for one in against if one not in BASELINES}
         labelled = any(judge.needs_labels for judge in judges)
-        parts = distributed.on_each(lambda: open_parts(data, train, test, split, tell.note)) if labelled else None
+        pixels = opened.preprocess.pixels
+        parts = (
+            distributed.on_each(lambda: _pieces(open_parts(data, train, test, split, tell.note), pixels))
+            if labelled
+            else None
+        )
         whole = any(not judge.needs_labels for judge in judges)
-        images = distributed.on_each(lambda: open_source(_the(data, test))) if whole else None
+        images = distributed.on_each(lambda: pieces(open_source(_the(data, test)), pixels)) if whole else None
         always = [one for judge in judges for one in getattr(judge, "always_beside", ())]
         contest = Contest(
             contenders(os.fspath(encoder), opened, [*against, *always], lambda one: others[one]),
@@ -111,6 +119,12 @@ def named_protocol(name: str, flags: Mapping[str, Any] | None = None) -> Judge:
         for field in dataclasses.fields(protocol)  # type: ignore[arg-type]
     }
     return protocol(**{own[flag]: value for flag, value in (flags or {}).items() if flag in own and value is not None})
+
+
+def _pieces(parts: tuple[Labelled, Labelled], pixels: Pixels | None) -> tuple[Labelled, Labelled]:
+    """Both with a position for each page or tile that the encoder's images are."""
+    train, test = parts
+    return labelled_pieces(train, pixels), labelled_pieces(test, pixels)
 
 
 def _the(*names: Name | None) -> Name:

@@ -16,6 +16,7 @@ from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
 from moco.auto.views import Searched, longest, search
 from moco.commands.start import Start
+from moco.data.decide import Decided
 from moco.data.memory import Memory
 from moco.data.survey import Survey
 from moco.errors import MocoError
@@ -28,7 +29,9 @@ from moco.scores.probe import Found, Probe
 LOOKED_AT = 3 * 1024 / 4
 """Images of a look at the encoder without labels, as a step counts them: it passes them forward alone."""
 
+
 UNTRIED = CANDIDATES[0]
+"""The set of views for runs that are too short to try any, where the images ask for no other."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,17 @@ class Ask:
     time: str | None = None
     views: str | None = None
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    made: Decided = dataclasses.field(default_factory=lambda: Decided(None))
+    """What the images are made of."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The sets of views to choose from: what fits such images first, where there is such a set."""
+        return CANDIDATES if self.made.views is None else (self.made.views, *CANDIDATES)
+
+    def into(self, recipe: Recipe) -> Recipe:
+        """The recipe for these images."""
+        return self.made.into(recipe, any(name.startswith("normalize") for name in self.changes))
 
     @property
     def length_is_set(self) -> bool:
@@ -93,8 +107,8 @@ def goes_on(saved: dict[str, Any], ask: Ask, out: object) -> bool:
 
 def usual(facts: Survey, ask: Ask) -> Recipe:
     """What `auto` would take without a look at the machine, with what the user set: to be refused before anything."""
-    recipe, _ = auto(DataFacts(facts.images, facts.short_side), UNTRIED, None, _fixed(ask))
-    return recipe
+    recipe, _ = auto(DataFacts(facts.images, facts.short_side), ask.made.views or UNTRIED, None, _fixed(ask))
+    return ask.into(recipe)
 
 
 def _fixed(ask: Ask) -> dict[str, Any]:
@@ -124,7 +138,7 @@ class _Fit:
     def recipe(self) -> Recipe:
         start, fixed = self._start, self._fixed
         if self._budget is None:
-            recipe, _ = auto(self._facts, UNTRIED, None, fixed)
+            recipe, _ = self._auto(self._facts, self._untried, fixed)
             steps = recipe.steps or (self._facts.images // recipe.batch) * (recipe.epochs or 0)
             own = Network(recipe.encoder.backbone, recipe.encoder.stem, recipe.image_size, 0)
             found = rates([own], self._measure, 1.0)
@@ -136,18 +150,29 @@ class _Fit:
             found = rates(asked, self._measure, self._budget.left(self._spent + self._budget.search))
             chances = self._budget.search
         searched = self._views(found, chances)
-        views = self._ask.views or (searched.views if searched else UNTRIED)
+        views = self._ask.views or (searched.views if searched else self._untried)
         length = None
         said = ""
         if self._budget is not None:
             length, _ = choose(found, self._left(self._budget, found), self._facts.images, words(self._budget.seconds))
             said = outlook(found, self._left(self._budget, found), self._facts.images, length)
-        recipe, choices = auto(self._facts, views, None, fixed, length)
+        recipe, choices = self._auto(self._facts, views, fixed, length)
         start.tell.choices([self._reason(views, searched), *choices[1:]])
         if said:
             start.tell.note(said)
         self._write(found, searched, said)
         return recipe
+
+    @property
+    def _untried(self) -> str:
+        """The set for a run that is too short to try any."""
+        return self._ask.made.views or UNTRIED
+
+    def _auto(
+        self, facts: DataFacts, views: str, fixed: dict[str, Any], length: Length | None = None
+    ) -> tuple[Recipe, list[Choice]]:
+        recipe, choices = auto(facts, views, None, fixed, length)
+        return self._ask.into(recipe), choices
 
     @property
     def _spent(self) -> float:
@@ -178,14 +203,14 @@ class _Fit:
         facts = DataFacts(len(memory), self._facts.short_side)
         length = Length(network, steps * 128, "a trial")
         fixed = self._loose | {"steps": steps, "epochs": None}
-        recipe, _ = auto(facts, views, None, fixed, length)
+        recipe, _ = self._auto(facts, views, fixed, length)
         trial = Trial(recipe, memory, self._start.placement, self._start.machine, self._fast)
         self._fast = trial.fast
         return trial
 
     def _measure(self, network: Network) -> float:
         """Seconds that a training takes for one image, here and now."""
-        trial = self._trial(network, UNTRIED, 10_000)
+        trial = self._trial(network, self._untried, 10_000)
         step = seconds_a_step(trial) / trial.recipe.batch
         if self._start.memory is not None:
             return step
@@ -199,21 +224,23 @@ class _Fit:
         if self._ask.views_are_set:
             return None
         for rate in reversed(found[: 1 + found.index(self._likely(found))]):
-            trial = self._trial(rate.network, UNTRIED, 1)
+            trial = self._trial(rate.network, self._untried, 1)
             probe = Probe(self._images(rate.network.size), trial.recipe, self._start.placement)
             look = _seconds(lambda p=probe, t=trial: p(t.encoder))  # type: ignore[misc]
-            (steps,) = distributed.largest([longest(len(CANDIDATES), seconds, rate.seconds * trial.recipe.batch, look)])
+            (steps,) = distributed.largest(
+                [longest(len(self._ask.candidates), seconds, rate.seconds * trial.recipe.batch, look)]
+            )
             if steps:
                 break
         else:
             return None
         self._start.tell.note(
-            f"trying {len(CANDIDATES)} sets of views without labels, up to {steps} steps each "
+            f"trying {len(self._ask.candidates)} sets of views without labels, up to {steps} steps each "
             f"({rate.network.backbone}, {rate.network.size} px; at most {words(seconds)})"
         )
         network = rate.network
         begin: Callable[[str], Trial] = lambda views: self._trial(network, views, steps)  # noqa: E731
-        return search(CANDIDATES, steps, begin, probe, time.monotonic() + seconds)
+        return search(self._ask.candidates, steps, begin, probe, time.monotonic() + seconds)
 
     def _likely(self, found: list[Rate]) -> Rate:
         if self._budget is None:

@@ -27,7 +27,7 @@ from moco.foreign.hub import fetch
 from moco.foreign.official import Official, read_official
 from moco.foreign.open import find_backbone
 from moco.foreign.prefixes import below
-from moco.recipe import Queue, Recipe
+from moco.recipe import Queue, Recipe, channels_of
 from moco.run.directory import BEGINNING, RunDirectory, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
 from moco.run.load import split_prefix
@@ -125,8 +125,9 @@ def _of_run(given: str, run: RunDirectory) -> Init:
 def _of_encoder(given: str, file: Path, beside: Tensors) -> Init:
     encoder, recipe, _ = read_encoder(file)
     choice = recipe.encoder
-    make = partial(make_backbone, choice.backbone, choice.stem)
-    architecture = Architecture(choice.backbone, make, choice.backbone, choice.stem)
+    channels = channels_of(recipe.pixels)
+    make = partial(make_backbone, choice.backbone, choice.stem, channels)
+    architecture = Architecture(choice.backbone, make, choice.backbone, choice.stem, channels)
     head = {f"head.{k}": v for k, v in encoder.head.state_dict().items()}
     where = str(file.resolve())
     return Init(given, where, _digest(file), architecture, dict(encoder.backbone.state_dict()), head | beside)

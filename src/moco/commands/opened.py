@@ -13,14 +13,15 @@ from moco.run.load import Opened, open_encoder
 def open_for_images(encoder: str | os.PathLike[str], tell: Teller) -> Opened:
     """What `open_encoder` opens; what was taken of a file and what left aside is told.
 
-    Raises MocoError for an encoder of images that have not three channels.
+    Raises MocoError for an encoder of images of other channels than its preprocessing makes.
     """
     opened = distributed.on_each(lambda: open_encoder(encoder))
     for note in opened.notes:
         tell.note(f"{os.fspath(encoder)}: {note}")
-    if opened.channels != 3:
+    if opened.channels != opened.preprocess.channels:
         raise MocoError(
-            f"{os.fspath(encoder)} takes images of {opened.channels} channels, and images are opened in 3; "
+            f"{os.fspath(encoder)} takes images of {opened.channels} channels, and images are opened in "
+            f"{opened.preprocess.channels}; "
             "moco.load gives the encoder for tensors of your own"
         )
     return opened

@@ -15,17 +15,18 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from moco.data.content import kind_of
+from moco.data.compact import compact_bands, suffix_of_kind
+from moco.data.decide import decide
 from moco.data.decode import read
 from moco.data.open import open_source
 from moco.data.shard_names import INDEX
 from moco.data.shard_table import Component, index_bytes
-from moco.data.source import Source, Unreadable, fingerprint
+from moco.data.source import Source, Unreadable, fingerprint, native
+from moco.data.survey import survey
 from moco.errors import MocoError
 from moco.run.atomic import write_atomically, write_text
 
 _RECORD = "pack.json"
-_SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WebP": "webp", "BMP": "bmp", "TIFF": "tiff", "GIF": "gif", "PPM": "ppm"}
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,14 @@ def pack(
     """
     packing, out = packing or Packing(), Path(out)
     source = open_source(data)
+    bands = decide(source, survey(source)).pixels is not None
     record = {"data": str(data), "fingerprint": fingerprint(source), **asdict(packing)}
     _claim(out, record)
     labels = [source.label(i) for i in range(len(source))]
     classes = {label: n for n, label in enumerate(sorted({label for label in labels if label is not None}))}
     starts = range(0, len(source), packing.shard_images)
     digits = max(6, len(str(len(starts) - 1)))
-    jobs = [_Job(source, out / f"{n:0{digits}}.tar", start, packing, classes) for n, start in enumerate(starts)]
+    jobs = [_Job(source, out / f"{n:0{digits}}.tar", start, packing, classes, bands) for n, start in enumerate(starts)]
     waiting = [job for job in jobs if not job.done()]
     finished = len(jobs) - len(waiting)
 
@@ -140,6 +142,8 @@ class _Job:
     start: int
     packing: Packing
     classes: dict[str, int]
+    bands: bool
+    """Whether the images are other than photographs."""
 
     @property
     def stats(self) -> Path:
@@ -160,7 +164,7 @@ class _Job:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
                 for i in indices:
                     try:
-                        content, suffix = compact(self.source.raw(i), self.packing)
+                        content, suffix = self._compact(i)
                     except Unreadable as error:
                         skipped.append((self.source.name(i), error.reason))
                         continue
@@ -171,6 +175,11 @@ class _Job:
         size = self.path.stat().st_size
         stats = {"count": len(indices), "successes": len(samples), "bytes": size, "skipped": skipped}
         write_text(self.stats, json.dumps(stats, indent=2) + "\n")
+
+    def _compact(self, i: int) -> tuple[bytes, str]:
+        if self.bands:
+            return compact_bands(native(self.source, i), self.packing.short_side)
+        return compact(self.source.raw(i), self.packing)
 
     def _add(self, tar: tarfile.TarFile, i: int, content: bytes, suffix: str) -> list[Component]:
         label = self.source.label(i)
@@ -195,7 +204,7 @@ def compact(raw: object, packing: Packing) -> tuple[bytes, str]:
     short = min(header.width, header.height)
     if short <= packing.short_side:
         if isinstance(raw, bytes):
-            return raw, _SUFFIXES.get(kind_of(raw) or "", "img")
+            return raw, suffix_of_kind(raw)
         return _encoded(Image.fromarray(pixels), "PNG"), "png"
     scale = packing.short_side / short
     size = max(1, round(header.width * scale)), max(1, round(header.height * scale))

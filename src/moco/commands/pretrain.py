@@ -16,11 +16,16 @@ from moco.commands.conclude import conclude
 from moco.commands.fit import Ask, fit, goes_on, usual
 from moco.commands.init import Beginning, beginning
 from moco.commands.initialise import begin_
+from moco.commands.made_of import made_of
 from moco.commands.start import Start, record_of, start
 from moco.commands.tell import Silent, Teller
 from moco.commands.watch import KNNWatch, open_watched
+from moco.data.decide import Asked, Decided
+from moco.data.left_out import FILE, left_out, tally
 from moco.data.loader import Plan
 from moco.data.open import Labelled, open_source
+from moco.data.pieces import pieces
+from moco.data.seen import seen
 from moco.data.shard_store import Store
 from moco.data.source import Source
 from moco.data.survey import survey
@@ -35,6 +40,7 @@ from moco.machine import Machine
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, check, named_views
 from moco.recipe.auto import FEWEST_IMAGES
+from moco.run.atomic import write_text
 from moco.run.checkpoint import resume
 from moco.run.directory import RunDirectory, claim_run, refuse_unusable
 from moco.run.show import Show
@@ -55,6 +61,7 @@ def pretrain(
     changes: dict[str, Any] | None = None,
     tell: Teller | None = None,
     until: int | None = None,
+    asked: Asked | None = None,
 ) -> Path:
     """Train an encoder on images without labels; the run directory `out`, ready for `load`.
 
@@ -63,8 +70,8 @@ def pretrain(
     (half an hour on a CPU and two hours on a GPU, where neither it nor a length is given). The same call again goes on
     with a run that was stopped. `watch` names labelled images on which kNN is measured now and then. `init` names what
     to start from instead of random weights: a file of any library (`FILE#PREFIX`), a run, `torchvision:NAME[=FILE]`,
-    `timm:NAME[=FILE]`. `until` stops after so many epochs, saved and without a report; a later call goes on. Raises
-    MocoError, and Stopped at Ctrl-C.
+    `timm:NAME[=FILE]`. `until` stops after so many epochs, saved and without a report; a later call goes on. `asked`
+    says what images are made of where looking at them should not. Raises MocoError, and Stopped at Ctrl-C.
     """
     began = clock.monotonic()
     machine, out = machine or Machine(), Path(out)
@@ -83,14 +90,19 @@ def pretrain(
         source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
         facts = distributed.on_main(lambda: survey(source))
         tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
+        made = distributed.on_main(lambda: made_of(out, recipe, source, facts, asked))
+        images = distributed.on_each(lambda: pieces(source, made.pixels))
+        _say(source, images, made, out, tell)
+        facts = made.seen(facts, len(images))
+        ask = dataclasses.replace(ask, made=made)
         chosen = distributed.on_main(lambda: _kept(run, recipe, ask))
         if chosen is None and recipe == "auto" and _is_measured(ask, source):
-            _refuse(usual(facts, ask), source)
+            _refuse(usual(facts, ask), images)
         else:
             chosen = chosen or distributed.on_main(
-                lambda: choose_recipe(recipe, source, facts, views, ask.changes, tell)
+                lambda: choose_recipe(recipe, source, facts, views, ask.changes, tell, made)
             )
-            _refuse(chosen, source)
+            _refuse(chosen, images)
         watched = open_watched(watch) if watch is not None else None
         record = record_of(data, source)
         distributed.on_main(run.open)
@@ -98,14 +110,16 @@ def pretrain(
             if chosen is not None:
                 claimed = chosen
                 distributed.on_main(lambda: claim_run(run, claimed, machine, record))
-            begun = start(run, source, facts, machine, tell)
+            begun = start(run, seen(images, made.pixels), facts, machine, tell)
             show: Show = tell
             if chosen is None:
                 chosen = fitted = fit(begun, ask, began, _looked_at(watched))
-                _refuse(fitted, source)
+                _refuse(fitted, images)
                 distributed.on_main(lambda: claim_run(run, fitted, machine, record))
                 if (seconds := ask.seconds(begun.placement.device.type)) is not None:
                     show = Pace(tell, began, seconds)
+            if beside := left_out(source):
+                distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
             _pretrain(begun, begin, chosen, watched, until, show)
             if until is None:
                 conclude(begun, chosen)
@@ -120,7 +134,17 @@ def _kept(run: RunDirectory, recipe: str | Recipe, ask: Ask) -> Recipe | None:
     """What `auto` chose when the run began, where it goes on: nothing is measured and searched again."""
     if recipe != "auto" or not run.checkpoint.exists() or not goes_on(run.read("auto.json"), ask, run.path):
         return None
-    return run.recipe()
+    return ask.into(run.recipe())
+
+
+def _say(source: Source, images: Source, made: Decided, out: Path, tell: Teller) -> None:
+    """What is left out, what images are made of, and how many they are."""
+    if said := tally(source):
+        tell.note(f"{said}; {out / FILE} lists them")
+    for line in made.lines:
+        tell.note(line)
+    if images is not source:
+        tell.note(images.description)
 
 
 def _is_measured(ask: Ask, source: Source) -> bool:
@@ -160,7 +184,7 @@ def _pretrain(
     if why:
         tell.note(why)
     start.write_down(fast, why)
-    preprocess = Preprocess(recipe.image_size, recipe.normalize)
+    preprocess = Preprocess.of(recipe)
     scores = LabelFree(source, recipe, Views(recipe), preprocess, placement)
     watch = [KNNWatch(watched, recipe, preprocess, placement, machine.decoders)] if watched is not None else []
     loader = start.loader(training.views)

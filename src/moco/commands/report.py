@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from moco.data.open import open_source
+from moco.data.pieces import pieces
+from moco.data.seen import seen
 from moco.data.source import Source, fingerprint
 from moco.device import place
 from moco.errors import MocoError
@@ -45,7 +47,9 @@ def _pictures(run: RunDirectory) -> Pictures:
                 f"{record['data']} is no longer what this run was started on ({record['images']:,} images then, "
                 f"{len(source):,} now); the pictures below show what is there now."
             )
-        pictures.views = view_rows(source, run.recipe())
+        recipe = run.recipe()
+        source = pieces(source, recipe.pixels)
+        pictures.views = view_rows(seen(source, recipe.pixels), recipe)
     except MocoError as error:
         pictures.notes.append(f"The pictures of images are left out, because the data cannot be opened: {error}.")
         return pictures
@@ -59,8 +63,8 @@ def _add_neighbours(pictures: Pictures, run: RunDirectory, source: Source) -> No
         return
     try:
         encoder, recipe, _ = read_encoder(run.encoder)
-        preprocess = Preprocess(recipe.image_size, recipe.normalize)
+        preprocess = Preprocess.of(recipe)
         placement = place(Machine(precision="fp32"))
-        pictures.neighbours = neighbours(source, encoder.backbone, preprocess, placement)
+        pictures.neighbours = neighbours(seen(source, recipe.pixels), encoder.backbone, preprocess, placement)
     except MocoError as error:
         pictures.notes.append(f"The nearest neighbours are left out: {error}.")

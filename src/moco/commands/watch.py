@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from moco.data.open import Labelled, open_labelled
+from moco.data.pieces import labelled_pieces
+from moco.data.seen import seen
 from moco.device import Placement
 from moco.embed import Prepared, embed
 from moco.encoder import Encoder
@@ -29,11 +31,14 @@ class KNNWatch:
     def __init__(
         self, labelled: Labelled, recipe: Recipe, preprocess: Preprocess, placement: Placement, workers: int
     ) -> None:
+        labelled = labelled_pieces(labelled, recipe.pixels)
         self._knn = recipe.knn
         self._labelled = labelled
-        self._images = Prepared(labelled.source, preprocess.centre, workers, together=True)
+        self._images = Prepared(seen(labelled.source, recipe.pixels), preprocess.centre, workers, together=True)
         self._bank = (
-            Prepared(labelled.bank.source, preprocess.centre, workers, together=True) if labelled.bank else None
+            Prepared(seen(labelled.bank.source, recipe.pixels), preprocess.centre, workers, together=True)
+            if labelled.bank
+            else None
         )
         self._preprocess = preprocess
         self._placement = placement

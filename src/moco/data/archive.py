@@ -34,7 +34,7 @@ class Archive:
         self.path = os.path.abspath(path)  # noqa: PTH100
         shown = printable(os.fspath(path))
         list_members = tar_members if self.path.lower().endswith(".tar") else _zip_members
-        members, others = [], 0
+        members, self.others = [], list[str]()
         try:
             for member in list_members(self.path):
                 if any(is_litter(part) for part in member[0].split("/")):
@@ -42,7 +42,7 @@ class Archive:
                 if is_image(member[0]):
                     members.append(member)
                 else:
-                    others += 1
+                    self.others.append(member[0])
         except FileNotFoundError:
             raise MocoError(f"--data {shown}: there is no such file; check the path") from None
         except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
@@ -50,7 +50,7 @@ class Archive:
                 f"--data {shown}: the archive is broken or cut short ({error}); copy or download it again"
             ) from None
         if not members:
-            raise MocoError(f"--data {shown}: {no_images('this archive', others)}")
+            raise MocoError(f"--data {shown}: {no_images('this archive', len(self.others))}")
         members.sort()
         self.names = [member[0] for member in members]
         self._table = np.array([member[1:] for member in members], dtype=np.int64)

@@ -21,7 +21,7 @@ _CHANNELS = (1, 3, 4)
 
 
 class Array:
-    """N x H x W, N x H x W x C or N x C x H x W, with C 1, 3 or 4; 8 or 16 bits, true/false, or shares in [0, 1]."""
+    """N x H x W, N x H x W x C or N x C x H x W, of any number of bands C and any real numbers."""
 
     hints = Hints()
 
@@ -31,7 +31,7 @@ class Array:
         self._pixels: NDArray[Any] | None
         self._pixels, self.labels = self._load()
         self._axes = self._find_axes(self._pixels.shape)
-        self._white = self._find_white(self._pixels)
+        self._white, self._why = self._find_white(self._pixels)
         self._count = len(self._pixels)
         self.description = f"array {self._shown}, {self._count:,} images"
 
@@ -46,15 +46,21 @@ class Array:
         return f"row {i}"
 
     def raw(self, i: int) -> NDArray[np.uint8]:
-        """The pixels, H x W x 3; raises Unreadable where a value is out of range."""
-        if self._pixels is None:
-            self._pixels, _ = self._load()
-        row = np.asarray(self._pixels[i]).transpose(self._axes)
+        """The pixels as a photograph, H x W x 3; raises Unreadable where they are none or a value is out of range."""
+        row = self.native(i)
+        if self._why:
+            raise Unreadable(self._why)
         if row.dtype == np.uint8:
             return to_rgb(row)
         if not (row.min() >= 0 and row.max() <= self._white):  # also where a value is not a number
             raise Unreadable(f"values from {row.min()} to {row.max()}, not from 0 to {self._white}")
         return to_rgb(to_8_bits(row, 0, self._white))
+
+    def native(self, i: int) -> NDArray[Any]:
+        """The values, H x W or H x W x C, of the type that the file has."""
+        if self._pixels is None:
+            self._pixels, _ = self._load()
+        return np.asarray(self._pixels[i]).transpose(self._axes)
 
     def label(self, i: int) -> str | None:
         """The row of the labels in the .npz."""
@@ -101,12 +107,13 @@ class Array:
             axes: tuple[int, ...] = (0, 1)
         elif len(shape) == 4 and shape[3] in _CHANNELS:
             axes = (0, 1, 2)
-        elif len(shape) == 4 and shape[1] in _CHANNELS:
+        elif len(shape) == 4 and (shape[1] in _CHANNELS or shape[1] < shape[3]):
             axes = (1, 2, 0)
+        elif len(shape) == 4:
+            axes = (0, 1, 2)
         else:
             raise MocoError(
-                f"--data {self._shown}: shape {shape} is none of N x H x W, N x H x W x C, N x C x H x W "
-                "with 1, 3 or 4 channels C; reshape it"
+                f"--data {self._shown}: shape {shape} is none of N x H x W, N x H x W x C, N x C x H x W; reshape it"
             )
         height, width = shape[1 + axes[0]], shape[1 + axes[1]]
         if shape[0] == 0 or min(height, width) < LEAST_SIDE:
@@ -116,19 +123,20 @@ class Array:
             )
         return axes
 
-    def _find_white(self, pixels: NDArray[Any]) -> int:
-        """The value that is white in every image, from a sample; raises MocoError for a type out of question."""
+    def _find_white(self, pixels: NDArray[Any]) -> tuple[int, str]:
+        """The value that is white in every image seen as a photograph, from a sample; or why it cannot be seen so."""
+        if pixels.ndim == 4 and pixels.shape[1 + self._axes[2]] not in _CHANNELS:
+            return 0, f"{pixels.shape[1 + self._axes[2]]} bands are no photograph; --bands chooses those to see"
         sample = pixels[:: max(1, len(pixels) // 256)]
         match pixels.dtype.kind, pixels.dtype.itemsize:
             case ("u", 1):
-                return 255
+                return 255, ""
             case ("u", 2):
-                return white_of(int(sample.max()))
+                return white_of(int(sample.max())), ""
             case ("b", _):
-                return 1
+                return 1, ""
             case ("f", _) if sample.min() >= 0 and sample.max() <= 1:
-                return 1
-            case ("f", _):
-                found = f"values from {sample.min()} to {sample.max()}"
-                raise MocoError(f"--data {self._shown}: {found}; scale real numbers to [0, 1], or save uint8")
-        raise MocoError(f"--data {self._shown}: values of type {pixels.dtype}; save uint8, uint16 or numbers in [0, 1]")
+                return 1, ""
+            case ("f" | "i" | "u", _):
+                return 0, f"values from {sample.min()} to {sample.max()} are no photograph; --range says what is white"
+        raise MocoError(f"--data {self._shown}: values of type {pixels.dtype}, not real numbers; save uint8 or float32")

@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from moco.data.decode import read
 from moco.data.labelled import JUDGED
+from moco.data.left_out import tally
 from moco.data.names import one_line
-from moco.data.source import Source, Unreadable
+from moco.data.seen import open_seen
+from moco.data.source import Source, Unreadable, native
 from moco.machine import Machine, cores
+from moco.recipe.pixels import Pixels
 
 Progress = Callable[[int], object]
 """Called with how many images are done."""
@@ -53,10 +57,13 @@ class Report:
     """Names of images whose files (or pixels) are the same to the byte, together."""
     unreadable: list[tuple[str, str]]
     """Name and reason of each image that cannot be read."""
+    beside: str = ""
+    """What lies beside the images and is not read, in a sentence."""
 
     def lines(self) -> list[str]:
         """The report, for a person."""
-        return [self.description, *self._sizes(), *self._modes(), *self._classes(), *self._doubles(), *self._bad()]
+        found = [*self._sizes(), *self._modes(), *self._classes(), *self._doubles(), *self._bad()]
+        return [self.description, *([self.beside] if self.beside else []), *found]
 
     def _sizes(self) -> list[str]:
         if not self.sizes:
@@ -79,7 +86,7 @@ class Report:
     def _modes(self) -> list[str]:
         kinds = Counter[str]()
         for mode, count in self.modes.items():
-            kinds[_MODES.get(mode, mode)] += count
+            kinds[_MODES.get(mode) or _bands(mode)] += count
         return [f"colours: {', '.join(f'{count:,} {kind}' for kind, count in kinds.most_common())}"] if kinds else []
 
     def _classes(self) -> list[str]:
@@ -125,15 +132,15 @@ class Report:
         return [f"more than {allowed:.0%} stop a run: remove or repair them{allow}"]
 
 
-def check(source: Source, progress: Progress | None = None) -> Report:
-    """Read and decode every image of the source, in as many threads as there are processors."""
+def check(source: Source, progress: Progress | None = None, pixels: Pixels | None = None) -> Report:
+    """Read and decode every image of the source as `pixels` says, in as many threads as there are processors."""
     first: dict[bytes, int] = {}
     copies: dict[int, list[int]] = {}
     sizes, modes, classes = Counter[tuple[int, int]](), Counter[str](), Counter[str]()
     unreadable: list[tuple[str, str]] = []
 
     def look(start: int) -> list[_Seen | str]:
-        return [_look(source, i) for i in range(start, min(start + _AT_ONCE, len(source)))]
+        return [_look(source, i, pixels) for i in range(start, min(start + _AT_ONCE, len(source)))]
 
     with ThreadPoolExecutor(cores()) as threads:
         for start, found in zip(starts := range(0, len(source), _AT_ONCE), threads.map(look, starts), strict=True):
@@ -151,7 +158,13 @@ def check(source: Source, progress: Progress | None = None) -> Report:
                 progress(start + len(found))
 
     duplicates = [[source.name(i) for i in group] for group in copies.values()]
-    return Report(source.description, len(source), sizes, modes, classes, duplicates, unreadable)
+    return Report(source.description, len(source), sizes, modes, classes, duplicates, unreadable, tally(source))
+
+
+def _bands(mode: str) -> str:
+    """ "12 x uint16" as a person says it."""
+    count, _, kind = mode.partition(" x ")
+    return f"{'gray' if count == '1' else f'{count} bands'} of {kind}" if kind else mode
 
 
 @dataclass(frozen=True)
@@ -161,15 +174,20 @@ class _Seen:
     digest: bytes
 
 
-def _look(source: Source, i: int) -> _Seen | str:
+def _look(source: Source, i: int, pixels: Pixels | None) -> _Seen | str:
     """What image i is, or why it cannot be read."""
     try:
-        raw = source.raw(i)
-        header, _ = read(raw)
+        raw = source.raw(i) if pixels is None else native(source, i)
+        header, _ = read(raw if pixels is None else open_seen(raw, pixels))
     except Unreadable as error:
         return error.reason
-    content = raw if isinstance(raw, bytes) else str(raw.shape).encode() + raw.tobytes()
+    content = raw if isinstance(raw, bytes) else _bytes(raw)
     return _Seen((header.width, header.height), header.mode, hashlib.sha256(content).digest()[:16])
+
+
+def _bytes(raw: Any) -> bytes:
+    """What an array holds; of what is read in pieces, nothing that two could share."""
+    return str(raw.shape).encode() + bytes(raw.tobytes()) if hasattr(raw, "shape") else str(id(raw)).encode()
 
 
 def _some(items: Sequence[str], indent: str = "") -> list[str]:

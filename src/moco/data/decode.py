@@ -11,15 +11,16 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from moco.data.content import kind_of, not_an_image
+from moco.data.formats import register
+from moco.data.opened import Header, Opened
 from moco.data.pixels import deep_to_8_bits, to_rgb
 from moco.data.quiet import quiet
 from moco.data.source import Unreadable
@@ -29,7 +30,7 @@ MOST_SIDE = 16_384
 MOST_RATIO = 32
 """Sides outside these limits, in pixels, are refused before a pixel is decoded."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIF", "AVIF", "JPEG2000", "ICO", "TGA")
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,49 +44,45 @@ _UPRIGHT = {
 """What undoes each EXIF orientation."""
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a file says of itself before its pixels are decoded; width and height are those of the upright image."""
-
-    width: int
-    height: int
-    mode: str
-    """Pillow's word: L is grey, RGB colour, P a palette, I;16 grey of 16 bits, ..."""
-
-
-def decode(raw: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+def decode(raw: bytes | NDArray[np.uint8] | Opened) -> NDArray[np.uint8]:
     """The pixels, H x W x 3, RGB, upright; raises Unreadable."""
     return open_image(raw).pixels()[0]
 
 
-def header_size(raw: bytes | NDArray[np.uint8]) -> tuple[int, int]:
+def header_size(raw: bytes | NDArray[np.uint8] | Opened) -> tuple[int, int]:
     """Width and height of the upright image, without decoding it; raises Unreadable."""
     header = open_image(raw).header
     return header.width, header.height
 
 
-def read(raw: bytes | NDArray[np.uint8]) -> tuple[Header, NDArray[np.uint8]]:
+def read(raw: bytes | NDArray[np.uint8] | Opened) -> tuple[Header, NDArray[np.uint8]]:
     """The header and the pixels in one go; raises Unreadable."""
     opened = open_image(raw)
     return opened.header, opened.pixels()[0]
 
 
-class Opened(Protocol):
-    """An image whose header was read, and whose pixels were not yet."""
-
-    header: Header
-
-    def pixels(self, reduction: int = 1) -> tuple[NDArray[np.uint8], int]:
-        """The pixels, H x W x 3, RGB, upright, and one over the share of their size that they were read at.
-
-        `reduction` (1, 2, 4 or 8) is how many times smaller they may be; only JPEG can be. Raises Unreadable.
-        """
-        ...
+BEYOND_PILLOW = ("JPEG XL", "DICOM", "NIfTI")
+"""What Pillow does not read with any package."""
 
 
-def open_image(raw: bytes | NDArray[np.uint8]) -> Opened:
-    """Read the header; raises Unreadable."""
-    return _Array(raw) if isinstance(raw, np.ndarray) else _File(raw)
+def _beyond_pillow(raw: bytes) -> Opened:
+    """An image of one of these formats, seen as a picture; raises Unreadable."""
+    if reason := not_an_image(raw):
+        raise Unreadable(reason)
+    from moco.data.native import as_photograph, open_native  # which know of more than pictures
+
+    return as_photograph(open_native(raw))
+
+
+def open_image(raw: bytes | NDArray[np.uint8] | Opened) -> Opened:
+    """Read the header, where that was not done; raises Unreadable."""
+    match raw:
+        case bytes():
+            return _beyond_pillow(raw) if kind_of(raw) in BEYOND_PILLOW else _File(raw)
+        case np.ndarray():
+            return _Array(raw)
+        case _:
+            return raw
 
 
 class _Array:
@@ -104,13 +101,13 @@ class _File:
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
-        with _plain_reasons(raw):
-            self._image = _open(raw)
-            self.header, self._orientation = _header(self._image), _orientation(self._image)
+        with plain_reasons(raw):
+            self._image = open_pillow(raw)
+            self.header, self._orientation = _header(self._image), orientation(self._image)
 
     def pixels(self, reduction: int = 1) -> tuple[NDArray[np.uint8], int]:
         image, width = self._image, self._image.width
-        with _plain_reasons(self._raw):
+        with plain_reasons(self._raw):
             if image.format == "JPEG" and image.mode in ("RGB", "L"):
                 reduction = reduction if self._may_shrink(reduction) else 1
                 if (pixels := jpeg_pixels(self._raw, image.width, image.height, reduction)) is not None:
@@ -171,10 +168,18 @@ def image_pixels(image: Image.Image) -> NDArray[np.uint8]:
             return to_rgb(np.asarray(image.convert("RGB")))
 
 
-def _open(raw: bytes) -> Image.Image:
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of Pillow's formats that are read and there."""
+    register()
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def open_pillow(raw: bytes) -> Image.Image:
     """The image with its header read and its sides found within the limits."""
-    image = Image.open(io.BytesIO(raw), formats=_FORMATS)
-    _check_sides(*image.size)
+    image = Image.open(io.BytesIO(raw), formats=_formats())
+    check_sides(*image.size)
     return image
 
 
@@ -183,12 +188,12 @@ def _header(image: Image.Image) -> Header:
     if image.format == "TIFF":  # whether Pillow's size is that of the upright image differs between versions
         tags = image.getexif()
         width, height = tags.get(_WIDTH, width), tags.get(_HEIGHT, height)
-    if _orientation(image) >= 5:
+    if orientation(image) >= 5:
         width, height = height, width
     return Header(width, height, image.mode)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) to 8. Broken EXIF says nothing, and spoils nothing."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1  # to look for EXIF behind the pixels, Pillow would decode them
@@ -203,11 +208,11 @@ def _array_header(pixels: NDArray[np.uint8]) -> Header:
     assert pixels.dtype == np.uint8
     assert pixels.ndim in (2, 3)
     height, width = pixels.shape[:2]
-    _check_sides(width, height)
+    check_sides(width, height)
     return Header(width, height, "RGB" if pixels.ndim == 3 and pixels.shape[2] >= 3 else "L")
 
 
-def _check_sides(width: int, height: int) -> None:
+def check_sides(width: int, height: int) -> None:
     short, long = min(width, height), max(width, height)
     if short < LEAST_SIDE:
         raise Unreadable(f"too small: {width} x {height} pixels, a side has at least {LEAST_SIDE}")
@@ -218,11 +223,17 @@ def _check_sides(width: int, height: int) -> None:
 
 
 @contextmanager
-def _plain_reasons(raw: bytes) -> Iterator[None]:
+def plain_reasons(raw: bytes) -> Iterator[None]:
     """Turn whatever Pillow raises on this file into Unreadable with a plain reason."""
     if reason := not_an_image(raw):
         raise Unreadable(reason)
-    kind = kind_of(raw)
+    with plain_errors(kind_of(raw)):
+        yield
+
+
+@contextmanager
+def plain_errors(kind: str | None) -> Iterator[None]:
+    """Turn whatever a reader raises on a file of this kind into Unreadable with a plain reason."""
     try:
         with quiet():
             yield
@@ -232,11 +243,12 @@ def _plain_reasons(raw: bytes) -> Iterator[None]:
         pixels, limit = (int(number) for number in re.findall(r"\d+", str(error))[:2])
         raise Unreadable(f"too large: {pixels:,} pixels, {limit:,} are safe to decode") from None
     except UnidentifiedImageError:
-        raise Unreadable(f"truncated or damaged {kind}" if kind else "not an image") from None
+        also = ", or one that is no photograph" if kind == "TIFF" else ""
+        raise Unreadable(f"truncated or damaged {kind}{also}" if kind else "not an image") from None
     except MemoryError:
         raise Unreadable("too large for the memory of this machine") from None
     except Exception as error:  # broken files make Pillow raise almost anything: OSError, SyntaxError, struct.error ...
         text = str(error)
         if "truncated" in text.lower() or isinstance(error, EOFError):
-            raise Unreadable(f"truncated {kind}") from None
-        raise Unreadable(f"damaged {kind} ({text or type(error).__name__})") from None
+            raise Unreadable(f"truncated {kind or 'image'}") from None
+        raise Unreadable(f"damaged {kind or 'image'} ({text or type(error).__name__})") from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from moco.data.large import opened_or_bytes
 from moco.data.names import first_folder, no_images, printable, root_of
 from moco.data.source import Hints, file_bytes
 from moco.data.walk import find_images
@@ -21,8 +23,9 @@ class Folder:
             raise MocoError(f"--data {os.fspath(path)}: there is no such folder ({self.root}); check the path")
         found = find_images(self.root)
         if not found.names:
-            raise MocoError(f"--data {os.fspath(path)}: {no_images('this folder', found.others)}")
+            raise MocoError(f"--data {os.fspath(path)}: {no_images('this folder', len(found.others))}")
         self.names = found.names
+        self.others = found.others
         self.description = f"folder {printable(os.fspath(path))}, {len(self.names):,} images"
         self._top = root_of(self.names)
 
@@ -33,9 +36,17 @@ class Folder:
         """The path below the folder."""
         return printable(self.names[i])
 
+    def file_path(self, i: int) -> str:
+        """Where the file is."""
+        return self.root + "/" + self.names[i]
+
     def raw(self, i: int) -> bytes:
         """The file as it is; raises Unreadable."""
-        return file_bytes(self.root + "/" + self.names[i])
+        return file_bytes(self.file_path(i))
+
+    def native(self, i: int) -> Any:
+        """The file, or where it is a large TIFF, the file opened, so that it need not be held whole."""
+        return opened_or_bytes(self.file_path(i))
 
     def label(self, i: int) -> str | None:
         """The first folder of the path that not all images share."""

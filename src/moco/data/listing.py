@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
+from typing import Any
 
+from moco.data.large import opened_or_bytes
 from moco.data.names import is_image, printable
 from moco.data.source import Hints, file_bytes
 from moco.errors import MocoError
@@ -42,21 +44,26 @@ class Listing:
 
     def raw(self, i: int) -> bytes:
         """The file as it is; raises Unreadable where there is none."""
-        return file_bytes(self._path(i))
+        return file_bytes(self.file_path(i))
+
+    def native(self, i: int) -> Any:
+        """The file, or where it is a large TIFF, the file opened, so that it need not be held whole."""
+        return opened_or_bytes(self.file_path(i))
 
     def label(self, i: int) -> str | None:
         """What the column of classes says."""
         return self.labels[i] or None if self.labels else None
 
-    def _path(self, i: int) -> str:
+    def file_path(self, i: int) -> str:
+        """Where the file is."""
         return os.path.join(self.folder, self.names[i])  # noqa: PTH118
 
     def _refuse_if_nothing_is_there(self, shown: str) -> None:
         """A list with gaps is read; a list whose paths all lead nowhere starts from the wrong folder."""
         sample = range(0, len(self.names), max(1, len(self.names) // 100))
-        if not any(os.path.exists(self._path(i)) for i in sample):  # noqa: PTH110
+        if not any(os.path.exists(self.file_path(i)) for i in sample):  # noqa: PTH110
             raise MocoError(
-                f"--data {shown}: none of the files it lists is there, such as {printable(self._path(0))}; "
+                f"--data {shown}: none of the files it lists is there, such as {printable(self.file_path(0))}; "
                 "paths are relative to the folder of the list, or absolute"
             )
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from moco.data.decode import Opened, decode, open_image
+from moco.data.decode import decode, open_image
 from moco.data.memory import Memory, Skipped
+from moco.data.opened import Opened
 from moco.data.order import order
 from moco.data.source import Sharded, Source, Unreadable
 from moco.errors import MocoError
@@ -28,6 +29,9 @@ class Cutter(Protocol):
 
     size: int
     """Pixels of a side of a crop."""
+    channels: int
+    dtype: torch.dtype
+    """Of a crop, as its image has it."""
 
     def geometry(self, sizes: NDArray[np.int64], index: NDArray[np.int64], epoch: int) -> Sequence[Any]:
         """Where the crops of N images of these heights and widths (N x 2) lie: one thing for each view."""
@@ -118,7 +122,7 @@ class Batch:
     """The images of one step: whole and padded, with their sizes; or already cut into crops (sizes is None)."""
 
     pixels: Tensor
-    """uint8, N x 3 x H x W, or crops N x V x 3 x S x S."""
+    """N x C x H x W, or crops N x V x C x S x S; uint8, or of the type of the recipe's pixels."""
     sizes: NDArray[np.int64] | None
     index: NDArray[np.int64]
     epoch: int
@@ -223,7 +227,8 @@ class _Steps(Dataset[Batch | MocoError]):
         skipped: Skipped = {}
         images = [_open_or_next(self.source, int(i), skipped) for i in index]
         where = self.cutter.geometry(_sizes(images), index, epoch)
-        crops = torch.empty(len(index), len(where), 3, self.cutter.size, self.cutter.size, dtype=torch.uint8)
+        side, dtype = self.cutter.size, self.cutter.dtype
+        crops = torch.empty(len(index), len(where), self.cutter.channels, side, side, dtype=dtype)
         for row, image in enumerate(images):
             self._cut(crops[row], image, where, row, int(index[row]), epoch, skipped)
         return Batch(crops, None, index, epoch, skipped, everyone)

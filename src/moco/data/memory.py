@@ -1,9 +1,10 @@
-"""Small images, decoded once and kept as uint8."""
+"""Small images, decoded once and kept as they are: uint8, or of the type and channels of the data set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,16 @@ Skipped = dict[int, str]
 class Memory:
     """All images of a source, of any sizes, one behind the other; for an unreadable one stands the next readable."""
 
-    def __init__(self, pixels: Tensor, start: NDArray[np.int64], sizes: NDArray[np.int64], stand_in: NDArray[np.int64]):
-        self._pixels = pixels
+    def __init__(
+        self,
+        pixels: Tensor,
+        start: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        stand_in: NDArray[np.int64],
+        channels: int = 3,
+    ) -> None:
+        self._channels, self._dtype = channels, pixels.dtype
+        self._pixels = pixels.view(torch.int16) if pixels.dtype == torch.uint16 else pixels  # which torch can index
         self._start = start
         self._sizes = sizes
         self._stand_in = stand_in
@@ -31,18 +40,18 @@ class Memory:
         return len(self._stand_in)
 
     def batch(self, index: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
-        """Pixels (uint8, N x 3 x H x W, padded below and right with zeros) and sizes (N x 2: height, width)."""
+        """Pixels (N x C x H x W, padded below and right with zeros) and sizes (N x 2: height, width)."""
         index = self._stand_in[index]
         sizes = self._sizes[index]
         height, width = sizes.max(axis=0)
         if self._uniform:
-            whole = self._pixels.view(-1, 3, int(height), int(width))
-            return whole[torch.from_numpy(index)], sizes
-        out = torch.zeros(len(index), 3, int(height), int(width), dtype=torch.uint8)
+            whole = self._pixels.view(-1, self._channels, int(height), int(width))
+            return whole[torch.from_numpy(index)].view(self._dtype), sizes
+        out = torch.zeros(len(index), self._channels, int(height), int(width), dtype=self._pixels.dtype)
         for row, (i, (h, w)) in enumerate(zip(index, sizes, strict=True)):
             start = int(self._start[i])
-            out[row, :, :h, :w] = self._pixels[start : start + 3 * h * w].view(3, h, w)
-        return out, sizes
+            out[row, :, :h, :w] = self._pixels[start : start + self._channels * h * w].view(-1, h, w)
+        return out.view(self._dtype), sizes
 
 
 LONGEST = 512
@@ -53,9 +62,9 @@ def load_memory(
     source: Source, threads: int, progress: Callable[[int], object] | None = None
 ) -> tuple[Memory | None, Skipped]:
     """Decode every image of the source; `progress` is told how many are done. None where one is larger than LONGEST."""
-    images: list[NDArray[np.uint8] | str] = []
+    images: list[NDArray[Any] | str] = []
 
-    def read(i: int) -> NDArray[np.uint8] | str:
+    def read(i: int) -> NDArray[Any] | str:
         try:
             return np.ascontiguousarray(decode(source.raw(i)).transpose(2, 0, 1))
         except Unreadable as error:
@@ -73,15 +82,16 @@ def load_memory(
         return None, dict(enumerate(map(str, images)))
     skipped = {i: image for i, image in enumerate(images) if isinstance(image, str)}
     sizes = np.array([(0, 0) if isinstance(im, str) else im.shape[1:] for im in images], dtype=np.int64).reshape(-1, 2)
-    lengths = 3 * sizes.prod(axis=1)
+    first = next(image for image in images if not isinstance(image, str))
+    lengths = len(first) * sizes.prod(axis=1)
     start = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    pixels = np.empty(int(lengths.sum()), dtype=np.uint8)
+    pixels = np.empty(int(lengths.sum()), dtype=first.dtype)
     for i, image in enumerate(images):
         if not isinstance(image, str):
             pixels[start[i] : start[i] + lengths[i]] = image.reshape(-1)
             images[i] = ""
     sizes, start, stand_in = _without_gaps(sizes, start, skipped)
-    return Memory(torch.from_numpy(pixels), start, sizes, stand_in), skipped
+    return Memory(torch.from_numpy(pixels), start, sizes, stand_in, len(first)), skipped
 
 
 def _without_gaps(

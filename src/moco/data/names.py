@@ -5,17 +5,33 @@ Names are relative to the folder or archive and use forward slashes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from functools import cache
+
+from moco.data.formats import readable_suffixes
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-"""The files that count as images, in lower or upper case."""
+"""The files that count as images anywhere, in lower or upper case."""
 
 _LITTER = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db"}
 
 
+@cache
+def suffixes() -> tuple[str, ...]:
+    """The files that count as images here: also those that need a package which is there."""
+    return SUFFIXES + readable_suffixes()
+
+
 def is_image(name: str) -> bool:
     """Does the suffix say that this is an image?"""
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(suffixes())
+
+
+def suffix_of(name: str) -> str:
+    """The ending in lower case, with its dot; empty where there is none, or only a number as in DICOM's names."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    return "" if suffix[1:].isdecimal() else ".nii.gz" if name.lower().endswith(".nii.gz") else suffix
 
 
 def is_litter(part: str) -> bool:
@@ -26,7 +42,7 @@ def is_litter(part: str) -> bool:
 def no_images(what: str, others: int) -> str:
     """The sentence for a place without a single image."""
     found = "it is empty" if not others else f"it holds {others:,} other file{'s' * (others != 1)}"
-    return f"{what} has no images: {found}; read are files that end in {' '.join(SUFFIXES)}, in upper or lower case"
+    return f"{what} has no images: {found}; read are files that end in {' '.join(suffixes())}, in upper or lower case"
 
 
 def printable(name: str) -> str:

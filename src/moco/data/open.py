@@ -17,6 +17,7 @@ from moco.data.shard_names import names_shards
 from moco.data.shard_store import Store
 from moco.data.shards import Shards
 from moco.data.source import Source
+from moco.data.stacked import Stacked
 from moco.data.torchvision_set import TorchvisionSet
 from moco.errors import MocoError
 
@@ -42,9 +43,12 @@ __all__ = ["FILES", "Labelled", "open_labelled", "open_source"]
 def open_source(data: str | os.PathLike[str], store: Store | None = None) -> Source:
     """The images that `data` names, kept in `store` where they are fetched; raises MocoError where it names none."""
     text = os.fspath(data)
-    if names_shards(expanded := os.path.expanduser(text)):  # noqa: PTH111
-        return Shards(expanded, store)
     kind, _, rest = text.partition(":")
+    if kind != "stack" and names_shards(expanded := os.path.expanduser(text)):  # noqa: PTH111
+        return Shards(expanded, store)
+    if kind == "stack":
+        pattern, _, below = rest.partition(":")
+        return Stacked(pattern, os.path.expanduser(below))  # noqa: PTH111
     if kind == "demo":
         return Demo(rest)
     if kind == "torchvision":

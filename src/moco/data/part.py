@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from moco.data.source import Hints, Source
+from moco.data.opened import Opened
+from moco.data.source import Hints, Source, native
 
 
 class Part:
@@ -28,9 +31,13 @@ class Part:
         """The name in the whole."""
         return self.whole.name(int(self.positions[i]))
 
-    def raw(self, i: int) -> bytes | NDArray[np.uint8]:
+    def raw(self, i: int) -> bytes | NDArray[np.uint8] | Opened:
         """The file or pixels; raises Unreadable."""
         return self.whole.raw(int(self.positions[i]))
+
+    def native(self, i: int) -> Any:
+        """The file, or its own values; raises Unreadable."""
+        return native(self.whole, int(self.positions[i]))
 
     def label(self, i: int) -> str:
         """The class in this part, which may be another than the layout of the whole states."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 _DEPTHS = (255, 4095, 65535)
 """The largest values of 8, 12 and 16 bits: what an instrument that writes 16-bit files may mean by white."""
@@ -56,3 +59,15 @@ def deep_to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     if values.dtype.kind == "f" and high <= 1:
         return to_8_bits(values, 0, 1)
     return to_8_bits(values, 0, max(high, white_of(int(np.ceil(high)))))
+
+
+def averaged(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Averaged down to a width and height; band by band where they are no photograph."""
+    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+    bands = [
+        Image.fromarray(band.astype(np.float32)).resize(size, Image.Resampling.BOX)
+        for band in pixels.transpose(2, 0, 1)
+    ]
+    small = np.stack([np.asarray(band) for band in bands], axis=2)
+    return (small if pixels.dtype.kind == "f" else np.rint(small)).astype(pixels.dtype)

@@ -7,11 +7,14 @@ numbers, and no open file.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from moco.data.opened import Opened
 
 
 class Unreadable(Exception):  # noqa: N818
@@ -52,8 +55,8 @@ class Source(Protocol):
     def name(self, i: int) -> str:
         """What to call image i to a person: a path, a member, "row 17"."""
 
-    def raw(self, i: int) -> bytes | NDArray[np.uint8]:
-        """The encoded file, or its pixels (H x W x 3); raises Unreadable."""
+    def raw(self, i: int) -> bytes | NDArray[np.uint8] | Opened:
+        """The encoded file, or its pixels (H x W x 3), or what was opened already; raises Unreadable."""
 
     def label(self, i: int) -> str | None:
         """The class of image i where the layout states one."""
@@ -80,6 +83,11 @@ class Sharded(Protocol):
         """What these images are, without reading them."""
 
 
+def native(source: Source, i: int) -> Any:
+    """What is there for image i, in its own bands and type: a file as `raw` has it, or an array; raises Unreadable."""
+    return getattr(source, "native", source.raw)(i)
+
+
 def sample(source: Source, n: int) -> NDArray[np.int64]:
     """Up to n images, evenly spread over the source where that costs nothing."""
     if isinstance(source, Sharded):
@@ -96,11 +104,40 @@ def fingerprint(source: Source) -> str:
         digest.update(b"\0" + source.name(i).encode("utf-8", "surrogateescape"))
     for i in np.unique(np.linspace(0, len(source) - 1, min(16, len(source))).astype(np.int64)):
         try:
-            raw = source.raw(int(i))
+            raw = _start_of_large(source, int(i)) or _bytes_of(source.raw(int(i)))
         except Unreadable as error:
-            raw = error.reason.encode()
-        digest.update(raw if isinstance(raw, bytes) else np.ascontiguousarray(raw).tobytes())
+            raw = _bytes_or(source, int(i), error.reason)
+        digest.update(raw)
     return digest.hexdigest()
+
+
+_LARGE = 256 << 20
+
+
+def _start_of_large(source: Source, i: int) -> bytes:
+    """Of a file too large to be read for its fingerprint, its size and its first megabyte; else nothing."""
+    try:
+        path = source.file_path(i)  # type: ignore[attr-defined]
+        size = os.stat(path).st_size  # noqa: PTH116
+        if size < _LARGE:
+            return b""
+        with open(path, "rb") as file:  # noqa: PTH123
+            return str(size).encode() + file.read(1 << 20)
+    except (AttributeError, OSError, ValueError):
+        return b""
+
+
+def _bytes_of(raw: Any) -> bytes:
+    return raw if isinstance(raw, bytes) else np.ascontiguousarray(raw).tobytes()
+
+
+def _bytes_or(source: Source, i: int, reason: str) -> bytes:
+    """The bytes of an array that is no photograph, or why image i cannot be read."""
+    try:
+        raw = native(source, i)
+    except Unreadable:
+        return reason.encode()
+    return reason.encode() if isinstance(raw, bytes) else _bytes_of(raw)
 
 
 def file_bytes(path: str) -> bytes:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moco.data.decode import header_size
 from moco.data.memory import LONGEST
-from moco.data.source import Source, Unreadable
+from moco.data.native import Facts, open_native
+from moco.data.source import Source, Unreadable, native
 from moco.data.source import sample as spread
 from moco.errors import MocoError
 
@@ -21,11 +21,17 @@ class Survey:
     short_side: int
     longest_side: int
     mean_area: float
+    looks: tuple[tuple[int, Facts], ...] = ()
+    """Position of each image that was looked at, and what its file says of itself."""
+    paged: int = 0
+    """How many of these have several pages."""
+    pixel_bytes: int = 3
+    """What a pixel takes in memory."""
 
     @property
     def decoded_bytes(self) -> float:
-        """What all images take as uint8."""
-        return 3 * self.mean_area * self.images
+        """What all images take decoded."""
+        return self.pixel_bytes * self.mean_area * self.images
 
     def fits_in_memory(self, gib: float) -> bool:
         """Whether the images are small (256 x 256 pixels on average, no side over LONGEST) and fit in so many GiB."""
@@ -34,13 +40,17 @@ class Survey:
 
 def survey(source: Source, sample: int = 512) -> Survey:
     """Look at the headers of up to `sample` images spread over the source; raises MocoError where none can be read."""
-    sizes, reason = [], "no images"
+    looks, reason, paged = [], "no images", 0
     for i in spread(source, sample):
         try:
-            sizes.append(header_size(source.raw(int(i))))
+            raw = native(source, int(i))
+            image = open_native(raw)
+            looks.append((int(i), image.facts))
+            paged += image.pages > 1
         except Unreadable as error:
             reason = f"{source.name(int(i))}: {error}"
-    if not sizes:
+    if not looks:
         raise MocoError(f"none of the images of {source.description} can be read ({reason})")
-    wh = np.array(sizes)
-    return Survey(len(source), int(np.median(wh.min(axis=1))), int(wh.max()), float(wh.prod(axis=1).mean()))
+    wh = np.array([(facts.width, facts.height) for _, facts in looks])
+    short, area = int(np.median(wh.min(axis=1))), float(wh.prod(axis=1).mean())
+    return Survey(len(source), short, int(wh.max()), area, tuple(looks), paged=paged)

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moco.data.cache import cache_folder
-from moco.data.names import SUFFIXES, is_image, is_litter
+from moco.data.content import is_readable_start
+from moco.data.names import is_image, is_litter, suffix_of, suffixes
 from moco.errors import MocoError
 
-_VERSION = f"1 {' '.join(SUFFIXES)}"
+_START = 512
+"""Bytes of a file without an ending that are looked at."""
+
 _SETTLED = 2_000_000_000
 """Nanoseconds. A folder that changed more recently could change again and keep the same time: it is not remembered."""
 
@@ -30,8 +33,8 @@ class Found:
 
     names: list[str]
     """Images, relative to the folder, with forward slashes, sorted."""
-    others: int
-    """How many files are not images."""
+    others: list[str]
+    """Files that are not images, likewise."""
     times: dict[str, int]
     """Each folder visited, relative, and when it was last modified, in nanoseconds."""
 
@@ -57,7 +60,7 @@ def walk(root: str) -> Found:
     names: list[str] = []
     times: dict[str, int] = {}
     visited: set[tuple[int, int]] = set()
-    others = 0
+    others: list[str] = []
     folders, links = [""], list[str]()
     while folders or links:
         folder = folders.pop() if folders else links.pop(0)
@@ -76,10 +79,8 @@ def walk(root: str) -> Found:
                     name = folder + entry.name
                     if _is_folder(entry):
                         (links if entry.is_symlink() else inner).append(name + "/")
-                    elif is_image(name) and (entry.is_symlink() or entry.is_file()):
-                        names.append(name)
                     else:
-                        others += 1
+                        (names if _is_image(entry) else others).append(name)
         except OSError as error:
             raise MocoError(
                 f"the folder {path} cannot be listed ({error.strerror}); make it readable, or move it out of the data"
@@ -87,7 +88,28 @@ def walk(root: str) -> Found:
         folders.extend(inner)
         links.sort()
     names.sort()
+    others.sort()
     return Found(names, others, times)
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    """Whether its name says so, or where that says nothing, how it begins."""
+    if is_image(entry.name):
+        return entry.is_symlink() or entry.is_file()
+    if suffix_of(entry.name):
+        return False
+    try:
+        if not entry.is_file():
+            return False
+        with open(entry.path, "rb") as file:  # noqa: PTH123
+            return is_readable_start(file.read(_START))
+    except OSError:
+        return False
+
+
+def _version() -> str:
+    """What counts as an image, here and now."""
+    return f"2 {' '.join(suffixes())}"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -102,21 +124,23 @@ def _recall(memory: Path, root: str) -> Found | None:
     try:
         head, _, body = memory.read_bytes().partition(b"\n")
         facts = json.loads(head)
-        if (facts["version"], facts["root"], facts["sum"]) != (_VERSION, root, zlib.crc32(body)):
+        if (facts["version"], facts["root"], facts["sum"]) != (_version(), root, zlib.crc32(body)):
             return None
         for folder, modified in facts["times"].items():
             if os.stat(root + "/" + folder).st_mtime_ns != modified:  # noqa: PTH116
                 return None
         names = body.decode("utf-8", "surrogateescape").split("\0")
-        return Found(names, int(facts["others"]), facts["times"])
+        images = int(facts["images"])
+        return Found(names[:images], names[images:], facts["times"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _remember(memory: Path, root: str, found: Found) -> None:
     """Write the list, whole or not at all; a cache that cannot be written is done without."""
-    body = "\0".join(found.names).encode("utf-8", "surrogateescape")
-    facts = {"version": _VERSION, "root": root, "sum": zlib.crc32(body), "others": found.others, "times": found.times}
+    body = "\0".join(found.names + found.others).encode("utf-8", "surrogateescape")
+    facts = {"version": _version(), "root": root, "sum": zlib.crc32(body), "times": found.times}
+    facts |= {"images": len(found.names)}
     draft = memory.with_suffix(f".{os.getpid()}")
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)

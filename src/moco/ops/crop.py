@@ -80,11 +80,23 @@ def crop_resize(
     Antialiased bilinear, as torchvision's `resized_crop` of float images, to about 1e-6. Where float32 products are
     allowed to run in TF32, the error grows to a quarter of 1/255.
     """
+    return crop_values(pixels, boxes, size, flip, flip_vertical, 1 / 255)
+
+
+def crop_values(
+    pixels: Tensor,
+    boxes: NDArray[np.int64],
+    size: int,
+    flip: NDArray[np.bool_] | None = None,
+    flip_vertical: NDArray[np.bool_] | None = None,
+    unit: float = 1.0,
+) -> Tensor:
+    """`crop_resize` of N x C x H x W of any type, its values times `unit`."""
     top, left, height, width = boxes.T
     middle = np.full(len(boxes), size / 2)
     rows = _triangles(pixels, pixels.shape[2], size, top, height, height / size, middle, flip_vertical)
     columns = _triangles(pixels, pixels.shape[3], size, left, width, width / size, middle, flip)
-    return _both_ways(pixels, rows, columns)
+    return _both_ways(pixels, rows, columns, unit)
 
 
 def crop_resize_plain(
@@ -143,7 +155,7 @@ def _triangles(
     return weight.div_(weight.sum(2, keepdim=True))
 
 
-def _both_ways(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def _both_ways(pixels: Tensor, rows: Tensor, columns: Tensor, unit: float) -> Tensor:
     """rows @ pixels @ columns^T, the cheaper product first; pixels stay whole numbers in it, so that they are exact.
 
     Written so that no product has to copy its operands into another layout, which costs more than the product.
@@ -155,7 +167,8 @@ def _both_ways(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     def down(x: Tensor) -> Tensor:
         return torch.matmul(rows[:, None], x)
 
-    columns.div_(255)
+    if unit != 1:
+        columns.div_(1 / unit)
     if pixels.shape[2] <= pixels.shape[3]:
         return down(across(pixels.float()))
     return across(down(pixels.float()))

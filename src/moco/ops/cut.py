@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from moco.ops.crop import crop_values
 from moco.ops.kernels import kernels
 
 REDUCTIONS = (8, 4, 2)
@@ -45,6 +47,50 @@ def cut(
     )
     if quarter % 4:
         out.copy_(torch.rot90(out, quarter, (1, 2)).clone())
+
+
+def cut_bands(
+    out: Tensor,
+    pixels: NDArray[Any],
+    box: NDArray[np.float64],
+    flip: bool = False,
+    flip_vertical: bool = False,
+    quarter: int = 0,
+) -> None:
+    """`cut` of H x W x C values of any type into C x S x S of the same type; whole numbers are rounded."""
+    if (fused := kernels()) is None:
+        cut_bands_by_torch(out, pixels, box, flip, flip_vertical, quarter)
+        return
+    if not pixels.flags.c_contiguous:  # bands that lie one behind the other: only what is needed changes its place
+        top, left, bottom, right = _around(box)
+        pixels, box = np.ascontiguousarray(pixels[top:bottom, left:right]), box - [top, left, 0, 0]
+    flat, whole = pixels.reshape(len(pixels), -1), not out.is_floating_point()
+    fused.cut_bands(out.numpy(), flat, box.astype(np.float64), flip, flip_vertical, whole)
+    if quarter % 4:
+        out.copy_(torch.rot90(out, quarter, (1, 2)).clone())
+
+
+def cut_bands_by_torch(
+    out: Tensor,
+    pixels: NDArray[Any],
+    box: NDArray[np.float64],
+    flip: bool = False,
+    flip_vertical: bool = False,
+    quarter: int = 0,
+) -> None:
+    """`cut_bands` without compiled kernels; a box between pixels is moved to the nearest."""
+    top, left, bottom, right = _around(box)
+    region = np.ascontiguousarray(pixels[top:bottom, left:right].transpose(2, 0, 1))[None]
+    inner = np.rint(box - [top, left, 0, 0]).astype(np.int64)[None]
+    crop = crop_values(torch.from_numpy(region), inner, out.shape[-1], np.array([flip]), np.array([flip_vertical]))[0]
+    crop = torch.rot90(crop, quarter, (1, 2))
+    out.copy_(crop if out.is_floating_point() else crop.add(0.5).floor())
+
+
+def _around(box: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of the whole pixels that a box touches."""
+    top, left, height, width = box.tolist()
+    return math.floor(top), math.floor(left), math.ceil(top + height), math.ceil(left + width)
 
 
 def cut_by_torch(

@@ -1,6 +1,6 @@
 """Four neighbouring numbers at a time, in compiled kernels: what Numba does not find by itself in a short sum.
 
-The three channels of a pixel, and a fourth number that nobody looks at, are weighted and added up in one register.
+Four bands of a pixel, or three channels and a number that nobody looks at, are weighted and added up in one register.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from numba.extending import intrinsic
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def sum_of_fours(context: Any, out: Any, to: Any, x: Any, at: Any, weights: Any, first: Any, count: Any) -> Any:
-    """out[to + c] = sum over k < count of weights[first + k] * x[at + 3k + c], for c of 0 to 3.
+def sum_of_fours(
+    context: Any, out: Any, to: Any, x: Any, at: Any, weights: Any, first: Any, count: Any, step: Any
+) -> Any:
+    """out[to + c] = sum over k < count of weights[first + k] * x[at + step k + c], for c of 0 to 3.
 
     Flat float32 arrays, places counted from their start, `count` written as a number; nothing checks the places.
     """
@@ -26,17 +28,19 @@ def sum_of_fours(context: Any, out: Any, to: Any, x: Any, at: Any, weights: Any,
         nothing = ir.Constant(four, ir.Undefined)
         all_the_first = ir.Constant(ir.VectorType(ir.IntType(32), 4), [0] * 4)
 
-        def place(array: int, index: int, further: int = 0) -> Any:
+        def place(array: int, index: int, further: Any) -> Any:
             data = target.make_array(signature.args[array])(target, builder, values[array]).data
-            return builder.gep(builder.gep(data, [values[index]]), [ir.Constant(ir.IntType(64), further)])
+            return builder.gep(builder.gep(data, [values[index]]), [further])
 
         total = ir.Constant(four, [0.0] * 4)
         for k in range(taps):
-            pixel = builder.load(builder.bitcast(place(2, 3, 3 * k), four.as_pointer()), align=4)
-            weight = builder.insert_element(nothing, builder.load(place(4, 5, k)), ir.Constant(ir.IntType(32), 0))
+            tap = ir.Constant(ir.IntType(64), k)
+            further = builder.mul(values[7], tap)
+            pixel = builder.load(builder.bitcast(place(2, 3, further), four.as_pointer()), align=4)
+            weight = builder.insert_element(nothing, builder.load(place(4, 5, tap)), ir.Constant(ir.IntType(32), 0))
             weight = builder.shuffle_vector(weight, nothing, all_the_first)
             total = builder.fadd(total, builder.fmul(pixel, weight, flags=("fast",)), flags=("fast",))
-        builder.store(total, builder.bitcast(place(0, 1), four.as_pointer()), align=4)
+        builder.store(total, builder.bitcast(place(0, 1, ir.Constant(ir.IntType(64), 0)), four.as_pointer()), align=4)
         return target.get_dummy_value()
 
-    return types.void(out, to, x, at, weights, first, count), generate
+    return types.void(out, to, x, at, weights, first, count, types.int64), generate

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from moco.ops.compiled import Array, fast
-from moco.ops.fused_crop import crop, cut
+from moco.ops.fused_crop import crop, crop_bands, cut, cut_bands
 from moco.ops.steps import BLUR, BRIGHTNESS, CONTRAST, GRAY, HUE, SATURATION
 
-__all__ = ["crop", "cut", "develop"]
+__all__ = ["crop", "crop_bands", "cut", "cut_bands", "develop"]
 
 PIECE = 512
 """Pixels that are worked on at a time: three channels of them fill a fifth of the first cache."""
@@ -195,7 +195,7 @@ def _slope(away: Any) -> Any:
 
 @fast
 def _blur(x: Array, tall: Array, side: int, sigma: np.float32, radius: int) -> None:
-    """Down the columns, some rows at a time, and along each of these rows, back into x (3 x S*S).
+    """Down the columns, some rows at a time, and along each of these rows, back into x (channels x S*S).
 
     `tall` has room for a channel with the rows that are mirrored above and below it.
     """
@@ -204,7 +204,7 @@ def _blur(x: Array, tall: Array, side: int, sigma: np.float32, radius: int) -> N
     taps = 2 if reach <= 2 else 4 if reach <= 4 else 6 if reach <= 6 else reach
     rows = np.empty(ROWS * side, np.float32)
     line = np.empty(side + 2 * taps, np.float32)
-    for c in range(3):
+    for c in range(len(x)):
         _copy(tall[reach * side : (reach + side) * side], x[c])
         for k in range(1, reach + 1):
             above, below = (reach - k) * side, (reach + side - 1 + k) * side

@@ -19,6 +19,7 @@ _HALF, _ONE = _F(0.5), _F(1)
 _ZERO: Any = _F(0)
 _U: Any = np.uint64
 _1, _2, _3 = _U(1), _U(2), _U(3)
+_LEAST: Any = _F(32768.5)
 
 
 @fast
@@ -35,6 +36,32 @@ def crop(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertical: Ar
             for c in range(3):
                 _down(rows[c, :width], pixels[i, c], top + y_first[y], left, y_weights[y], y_count[y])
             _along(out[i, 0, y], out[i, 1, y], out[i, 2, y], rows, x_first, x_count, x_weights)
+
+
+@fast
+def crop_bands(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertical: Array) -> None:
+    """Each box (between pixels too) of N x C x H x W of any type, resized into float32 N x C x S x S and flipped."""
+    size, bands = out.shape[2], out.shape[1]
+    widest = math.ceil(boxes[:, 3].max()) + 2
+    rows = np.empty((bands, widest), np.float32)
+    for i in range(len(pixels)):
+        top, y_end = math.floor(boxes[i, 0]), min(math.ceil(boxes[i, 0] + boxes[i, 2]), pixels.shape[2])
+        left, x_end = math.floor(boxes[i, 1]), min(math.ceil(boxes[i, 1] + boxes[i, 3]), pixels.shape[3])
+        width = x_end - left
+        y_first, y_count, y_weights = _triangles(
+            boxes[i, 0] - top, boxes[i, 2], y_end - top, size, flip_vertical[i], _ONE
+        )
+        x_first, x_count, x_weights = _triangles(boxes[i, 1] - left, boxes[i, 3], width, size, flip[i], _ONE)
+        for y in range(size):
+            for c in range(bands):
+                _down(rows[c, :width], pixels[i, c], top + y_first[y], left, y_weights[y], y_count[y])
+            c = 0
+            while c + 3 <= bands:
+                _along(out[i, c, y], out[i, c + 1, y], out[i, c + 2, y], rows[c:], x_first, x_count, x_weights)
+                c += 3
+            while c < bands:
+                _along_one(out[i, c, y], rows[c], x_first, x_count, x_weights)
+                c += 1
 
 
 @fast
@@ -56,6 +83,83 @@ def cut(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: bool) 
         _down(row[: 3 * (x_end - left)], pixels, top + y_first[y], 3 * left, y_weights[y], y_count[y])
         _along_threes(line, row, x_first, x_count, x_weights, most)
         _round(out[0, y], out[1, y], out[2, y], rounded, line)
+
+
+@fast
+def cut_bands(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: bool, whole: bool) -> None:
+    """`cut` of H x CW values of any type into C x S x S of the same type; where it is of whole numbers, rounded."""
+    size, bands = out.shape[1], out.shape[0]
+    top, y_end = math.floor(box[0]), min(math.ceil(box[0] + box[2]), pixels.shape[0])
+    left, x_end = math.floor(box[1]), min(math.ceil(box[1] + box[3]), pixels.shape[1] // bands)
+    y_first, y_count, y_weights = _triangles(box[0] - top, box[2], y_end - top, size, flip_vertical, _ONE)
+    x_first, x_count, x_weights = _triangles(box[1] - left, box[3], x_end - left, size, flip, _ONE)
+    row = np.zeros(bands * (x_end - left + 6) + 4, np.float32)  # with what weights of zero reach
+    line = np.zeros(4 * size, np.float32)
+    most = x_count.max()
+    for y in range(size):
+        _down(row[: bands * (x_end - left)], pixels, top + y_first[y], bands * left, y_weights[y], y_count[y])
+        if bands == 1:
+            _along_alone(line[:size], row, x_first, x_count, x_weights, most)
+            _store(out[0, y], line[:size], whole)
+        else:
+            for c in range(0, bands, 4):
+                _along_fours(line, row, c, bands, x_first, x_count, x_weights, most)
+                for k in range(min(4, bands - c)):
+                    _store(out[c + k, y], line[k::4], whole)
+
+
+@fast
+def _store(out: Array, x: Array, whole: bool) -> None:
+    """Real numbers, or rounded ones down to the least of 16 bits."""
+    if whole:
+        for p in range(len(out)):
+            out[p] = np.int32(x[p] + _LEAST) - 32768
+    else:
+        for p in range(len(out)):
+            out[p] = x[p]
+
+
+@fast
+def _along_alone(out: Array, row: Array, first: Array, count: Array, w: Array, most: int) -> None:
+    """One row of one band of the view; up to four pixels for one, with weights of zero among them, need no loop."""
+    for p in range(len(out)):
+        at = _U(first[p])
+        if most <= 3:
+            out[p] = w[p, 0] * row[at] + w[p, 1] * row[at + _1] + w[p, 2] * row[at + _2]
+        elif most == 4:
+            out[p] = w[p, 0] * row[at] + w[p, 1] * row[at + _1] + w[p, 2] * row[at + _2] + w[p, 3] * row[at + _3]
+        else:
+            total = _ZERO
+            for k in range(count[p]):
+                total += w[p, k] * row[at]
+                at += _1
+            out[p] = total
+
+
+@fast
+def _along_fours(
+    out: Array, row: Array, band: int, bands: int, first: Array, count: Array, weights: Array, most: int
+) -> None:
+    """One row of four bands of the view, four values a pixel, of rows whose bands lie beside each other."""
+    each = weights.shape[1]
+    for p in range(len(first)):
+        if most <= 3:
+            sum_of_fours(out, 4 * p, row, bands * first[p] + band, weights, p * each, 3, bands)
+        elif most == 4:
+            sum_of_fours(out, 4 * p, row, bands * first[p] + band, weights, p * each, 4, bands)
+        elif most <= 6:
+            sum_of_fours(out, 4 * p, row, bands * first[p] + band, weights, p * each, 6, bands)
+        else:
+            at = bands * first[p] + band
+            a, b, c, d = _ZERO, _ZERO, _ZERO, _ZERO
+            for k in range(count[p]):
+                weight = weights[p, k]
+                a += weight * row[at]
+                b += weight * row[at + 1]
+                c += weight * row[at + 2]
+                d += weight * row[at + 3]
+                at += bands
+            out[4 * p], out[4 * p + 1], out[4 * p + 2], out[4 * p + 3] = a, b, c, d
 
 
 @fast
@@ -129,6 +233,18 @@ def _along(r: Array, g: Array, b: Array, rows: Array, first: Array, count: Array
 
 
 @fast
+def _along_one(out: Array, row: Array, first: Array, count: Array, weights: Array) -> None:
+    """One row of one band of the view."""
+    for p in range(len(out)):
+        at = _U(first[p])
+        total = _ZERO
+        for k in range(count[p]):
+            total += weights[p, k] * row[at]
+            at += _1
+        out[p] = total
+
+
+@fast
 def _along_threes(out: Array, row: Array, first: Array, count: Array, weights: Array, most: int) -> None:
     """One row of the view, four values a pixel, the last without meaning, from a row of 3W values.
 
@@ -137,11 +253,11 @@ def _along_threes(out: Array, row: Array, first: Array, count: Array, weights: A
     each = weights.shape[1]
     for p in range(len(first)):
         if most <= 3:
-            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 3)
+            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 3, 3)
         elif most == 4:
-            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 4)
+            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 4, 3)
         elif most <= 6:
-            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 6)
+            sum_of_fours(out, 4 * p, row, 3 * first[p], weights, p * each, 6, 3)
         else:
             at = _3 * _U(first[p])
             red, green, blue = _ZERO, _ZERO, _ZERO

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -17,12 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from moco.data.decode import decode
 from moco.data.part import Part
+from moco.data.picture import picture
 from moco.data.source import Source, Unreadable, sample
 from moco.data.survey import survey
 from moco.device import Placement
 from moco.embed import Prepared, embed
 from moco.preprocess import Preprocess
-from moco.recipe import Normalize, Recipe, Stored
+from moco.recipe import Recipe, Stored
 from moco.views import Views
 
 ROWS = 8
@@ -89,9 +91,11 @@ def view_rows(source: Source, recipe: Recipe) -> list[ViewRow]:
         crops = torch.stack([views.cut(image, epoch, i) for epoch in range(EPOCHS)])
         seen = views.finish(crops, np.full(EPOCHS, i), epochs)
         queries, keys = (
-            [_tile(_shown(x, recipe.normalize), f"epoch {epoch + 1}") for epoch, x in enumerate(half)] for half in seen
+            [_tile(_shown(x, recipe), f"epoch {epoch + 1}") for epoch, x in enumerate(half)] for half in seen
         )
-        rows.append(ViewRow(_tile(image, source.name(i)), queries, [] if isinstance(recipe.keys, Stored) else keys))
+        rows.append(
+            ViewRow(_tile(picture(image), source.name(i)), queries, [] if isinstance(recipe.keys, Stored) else keys)
+        )
     return rows
 
 
@@ -101,11 +105,11 @@ def neighbours(source: Source, backbone: nn.Module, preprocess: Preprocess, plac
     Which images those are depends on the source, the backbone and the kind of device alone. Raises MocoError where none
     can be read.
     """
-    sample = _sample(source, _affordable(source, backbone, preprocess.size, placement))
+    sample = _sample(source, _affordable(source, backbone, preprocess.size, preprocess.channels, placement))
     images = Prepared(Part(source, sample, [""] * len(sample), "a sample"), preprocess.centre)
     features = embed(placement.put(backbone), images, preprocess.normalise, placement, batch=64)
     positions = sample[images.index]
-    small = torch.cat([F.adaptive_avg_pool2d(batch.float(), _COARSE).flatten(1) for batch in images.batches(256)])
+    small = torch.cat([F.adaptive_avg_pool2d(_of_255(batch), _COARSE).flatten(1) for batch in images.batches(256)])
     unit = F.normalize(features, dim=1)
     rows = []
     for query in np.unique(((np.arange(ROWS) + 0.5) * len(unit) / ROWS).astype(int)).tolist():
@@ -121,10 +125,10 @@ def neighbours(source: Source, backbone: nn.Module, preprocess: Preprocess, plac
     return Neighbours(rows, len(unit), features.shape[1])
 
 
-def _affordable(source: Source, backbone: nn.Module, size: int, placement: Placement) -> int:
+def _affordable(source: Source, backbone: nn.Module, size: int, channels: int, placement: Placement) -> int:
     """How many images can be decoded and encoded in a few seconds."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        backbone.eval()(torch.zeros(1, 3, size, size))
+        backbone.eval()(torch.zeros(1, channels, size, size))
     flops = max(1, counter.get_total_flops())
     affordable = MOST_FLOPS_CPU if placement.device.type == "cpu" else MOST_FLOPS
     pixels = survey(source, sample=64).mean_area
@@ -136,7 +140,7 @@ def _sample(source: Source, n: int) -> NDArray[np.int64]:
     return sample(source, n)
 
 
-def _spread(source: Source, n: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _spread(source: Source, n: int) -> Iterator[tuple[int, NDArray[Any]]]:
     """Up to n readable images, evenly spread; each unreadable one is replaced by one of the next few."""
     for start in _sample(source, n).tolist():
         for i in range(start, min(start + 5, len(source))):
@@ -147,21 +151,29 @@ def _spread(source: Source, n: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
                 continue
 
 
+def _of_255(batch: Tensor) -> Tensor:
+    """Images with values up to 255, whether bytes or numbers in [0, 1]."""
+    return batch * 255 if batch.is_floating_point() else batch.float()
+
+
 def _nearly_same(image: Tensor, others: Tensor) -> Tensor:
     """Which images differ from this one by less than a twentieth of its own contrast, seen coarsely."""
     contrast = (image - image.mean()).abs().mean()
     return (others - image).abs().mean(dim=1) <= 0.05 * contrast + 0.5
 
 
-def _shown(x: Tensor, normalize: Normalize) -> NDArray[np.uint8]:
-    """The pixels of a normalised view."""
-    mean, std = (torch.tensor(v)[:, None, None] for v in (normalize.mean, normalize.std))
-    return ((x * std + mean).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+def _shown(x: Tensor, recipe: Recipe) -> NDArray[np.uint8]:
+    """A normalised view as a picture."""
+    mean, std = (torch.tensor(v)[:, None, None] for v in (recipe.normalize.mean, recipe.normalize.std))
+    unit = (x * std + mean).clamp(0, 1).permute(1, 2, 0)
+    if recipe.pixels is not None and (recipe.pixels.kind != "uint8" or recipe.pixels.channels not in (1, 3)):
+        return picture(unit.numpy())
+    return picture((unit * 255).round().byte().numpy())
 
 
 def _thumbnail(source: Source, i: int, cosine: float | None = None, copy: bool = False) -> Tile:
     try:
-        pixels = decode(source.raw(i))
+        pixels = picture(decode(source.raw(i)))
     except Unreadable:  # it was readable a moment ago
         pixels = np.full((8, 8, 3), 200, dtype=np.uint8)
     return _tile(pixels, source.name(i), cosine, copy)

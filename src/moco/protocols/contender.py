@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -74,7 +74,9 @@ def contenders(
                 about = f"the same architecture, untrained (seed {seed})"
                 found.append(_untrained(opened, seed, about))
             case "pixels":
-                plain = Preprocess(opened.preprocess.size, Normalize(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+                count = opened.preprocess.channels
+                as_is = Normalize(mean=(0.0,) * count, std=(1.0,) * count)
+                plain = replace(opened.preprocess, normalize=as_is)
                 side = min(plain.size, MOST_PIXELS)
                 found.append(
                     Contender("pixels", f"the image itself, {side} x {side} px", plain, Pixels(), trained=False)

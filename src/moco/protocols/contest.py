@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from moco.data.labelled import Labelled, some
 from moco.data.loader import Loader, MemoryLoader, WorkerLoader
 from moco.data.memory import Memory, load_memory
+from moco.data.seen import seen
 from moco.data.source import Source
 from moco.data.survey import survey
 from moco.device import Placement
@@ -22,6 +23,7 @@ from moco.machine import Machine
 from moco.ops.whiten import whitened
 from moco.protocols.contender import Contender
 from moco.protocols.result import Result
+from moco.recipe import Pixels
 from moco.views import Views
 
 Kind = Literal["backbone", "head", "whitened"]
@@ -76,11 +78,11 @@ class Contest:
         self.contenders, self.data = contenders, data
         self._images_alone, self._parts = images, parts
         self.machine, self.placement, self.note = machine, placement, note
-        self._prepared: dict[tuple[int, int], Prepared] = {}
+        self._prepared: dict[tuple[int, int, Pixels | None], Prepared] = {}
         self._features: dict[tuple[str, int, Kind], NDArray[np.float32]] = {}
         self._readable: dict[int, Labelled] = {}
         self._told: set[int] = set()
-        self._memory: dict[int, tuple[Source, Memory | None]] = {}
+        self._memory: dict[tuple[int, Pixels | None], tuple[Source, Memory | None]] = {}
 
     @property
     def images(self) -> Source:
@@ -134,17 +136,21 @@ class Contest:
 
     def loader(self, side: Labelled, views: Views) -> Loader:
         """Batches of the images of `side`: from memory where they are small and fit, else from workers."""
-        if id(side.source) not in self._memory:
-            fits = survey(side.source).fits_in_memory(self.machine.memory_gib)
-            memory = load_memory(side.source, self.machine.decoders)[0] if fits else None
-            self._memory[id(side.source)] = side.source, memory
-        _, memory = self._memory[id(side.source)]
-        return MemoryLoader(memory) if memory is not None else WorkerLoader(side.source, views, self.machine.decoders)
+        key, source = (id(side.source), views.pixels), seen(side.source, views.pixels)
+        if key not in self._memory:
+            found = survey(side.source)
+            if views.pixels is not None:
+                found = replace(found, pixel_bytes=views.pixels.bytes)
+            fits = found.fits_in_memory(self.machine.memory_gib)
+            memory = load_memory(source, self.machine.decoders)[0] if fits else None
+            self._memory[key] = side.source, memory
+        _, memory = self._memory[key]
+        return MemoryLoader(memory) if memory is not None else WorkerLoader(source, views, self.machine.decoders)
 
     def _images(self, contender: Contender, source: Source) -> Prepared:
-        size = contender.preprocess.size
-        if (id(source), size) not in self._prepared:
-            self._prepared[id(source), size] = Prepared(
-                source, contender.preprocess.centre, self.machine.decoders, together=True
-            )
-        return self._prepared[id(source), size]
+        preprocess = contender.preprocess
+        key = id(source), preprocess.size, preprocess.pixels
+        if key not in self._prepared:
+            images = seen(source, preprocess.pixels)
+            self._prepared[key] = Prepared(images, preprocess.centre, self.machine.decoders, together=True)
+        return self._prepared[key]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from moco import distributed
 from moco.data.loader import read_or_next
+from moco.data.seen import seen
 from moco.data.source import sample
 from moco.errors import MocoError
 from moco.ops.scores import alignment, effective_rank, lidar, spread, uniformity
@@ -22,7 +23,7 @@ from moco.protocols.contender import Contender
 from moco.protocols.contest import Contest
 from moco.protocols.interval import t_interval
 from moco.protocols.result import Cell, Result
-from moco.recipe import Recipe, v2
+from moco.recipe import Pixels, Recipe, v2
 from moco.views import Views
 
 COLUMNS = ("numbers", "effective rank", "LiDAR", "alignment", "uniformity", "spread")
@@ -68,10 +69,10 @@ class LabelFree:
             raise MocoError(f"{contest.images.description}: scores of features need at least two images")
         trained = contest.contenders[0].recipe
         rows = {row.name: row for contender in contest.contenders for row in self._rows(contender)}
-        for some, images in _chunks(contest, index):
-            cut: dict[int, tuple[Tensor, Tensor]] = {}
+        for some in np.array_split(index, -(-len(index) // _AT_ONCE)):
+            cut: Cut = {}
             for row in rows.values():
-                row.see(contest, some, images, trained or v2(), self.views, cut)
+                row.see(contest, some, trained or v2(), self.views, cut)
         return Result(
             protocol=self.name,
             data=contest.data,
@@ -94,6 +95,10 @@ class LabelFree:
                 yield _Row(contender.name, contender, contender.module)
 
 
+Cut = dict[tuple[int, Pixels | None], tuple[Tensor, Tensor]]
+"""Middles and crops of some images, for each size and each way of seeing them."""
+
+
 @dataclass
 class _Row:
     """A contender's features, as they come in."""
@@ -109,16 +114,18 @@ class _Row:
         self,
         contest: Contest,
         index: NDArray[np.int64],
-        images: list[NDArray[np.uint8]],
         recipe: Recipe,
         views: int,
-        cut: dict[int, tuple[Tensor, Tensor]],
+        cut: Cut,
     ) -> None:
-        """Embed some images; `cut` keeps their pixels for contenders of the same size."""
+        """Embed some images; `cut` keeps their pixels for contenders that see them alike."""
         preprocess, device = self.contender.preprocess, contest.placement.device
-        cutter = Views(replace(recipe, image_size=preprocess.size, normalize=preprocess.normalize))
-        if preprocess.size not in cut:
-            cut[preprocess.size] = (
+        made_of = {"normalize": preprocess.normalize, "pixels": preprocess.pixels}
+        cutter = Views(replace(recipe, image_size=preprocess.size, **made_of))  # type: ignore[arg-type]
+        if (key := (preprocess.size, preprocess.pixels)) not in cut:
+            source = seen(contest.images, preprocess.pixels)
+            images = [read_or_next(source, int(i), {}) for i in index]
+            cut[key] = (
                 torch.stack([preprocess.centre(image) for image in images]),
                 torch.stack(
                     [
@@ -127,13 +134,13 @@ class _Row:
                     ]
                 ),
             )
-        centres, crops = cut[preprocess.size]
+        centres, crops = cut[key]
         self.centres.append(self._embed(contest, preprocess.normalise(centres.to(device))))
-        seen = []
+        features = []
         for e in range(views // 2):
             pair = cutter.finish(crops[:, e].to(device), index, _EPOCH + e, contest.placement.memory_format)
-            seen += [self._embed(contest, x) for x in pair]
-        self.views.append(torch.stack(seen, dim=1))
+            features += [self._embed(contest, x) for x in pair]
+        self.views.append(torch.stack(features, dim=1))
 
     @torch.no_grad()
     def _embed(self, contest: Contest, x: Tensor) -> Tensor:
@@ -158,8 +165,3 @@ class _Row:
             Cell(float(uniformity(unit))),
             Cell(float(spread(unit))),
         ]
-
-
-def _chunks(contest: Contest, index: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], list[NDArray[np.uint8]]]]:
-    for some in np.array_split(index, -(-len(index) // _AT_ONCE)):
-        yield some, [read_or_next(contest.images, int(i), {}) for i in some]

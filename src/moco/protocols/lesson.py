@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from moco.data.labelled import Labelled, some
 from moco.data.loader import Loader, Plan
+from moco.data.seen import seen
 from moco.embed import Prepared
 from moco.preprocess import Preprocess
 from moco.protocols.contender import Contender
 from moco.protocols.contest import Contest
 from moco.protocols.linear import crop_views
+from moco.recipe import Pixels
 from moco.views import Views
 
 
@@ -50,7 +52,9 @@ class Lesson:
     def as_exam(self) -> Exam:
         """The images in use, to be judged by."""
         used = some(self.train, self.rows)
-        return Exam(Prepared(used.source, self.preprocess.centre), used.labels, self.preprocess)
+        return Exam(
+            Prepared(seen(used.source, self.preprocess.pixels), self.preprocess.centre), used.labels, self.preprocess
+        )
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,11 @@ def lesson_of(contest: Contest, contender: Contender, seed: int) -> Lesson:
 def exams_of(contest: Contest, contenders: Sequence[Contender]) -> dict[str, Exam]:
     """What each contender is judged by, under its name: this process has all the images, and one copy for each size."""
     test = contest.readable(contest.test)
-    made: dict[int, Prepared] = {}
+    made: dict[tuple[int, Pixels | None], Prepared] = {}
+    found: dict[str, Exam] = {}
     for one in contenders:
-        if one.preprocess.size not in made:
-            made[one.preprocess.size] = Prepared(test.source, one.preprocess.centre, contest.machine.decoders)
-    return {one.name: Exam(made[one.preprocess.size], test.labels, one.preprocess) for one in contenders}
+        how = one.preprocess
+        if (key := (how.size, how.pixels)) not in made:
+            made[key] = Prepared(seen(test.source, how.pixels), how.centre, contest.machine.decoders)
+        found[one.name] = Exam(made[key], test.labels, how)
+    return found

@@ -108,7 +108,13 @@ def sweep_words(settings: Probe) -> str:
 def crop_views(preprocess: Preprocess, seed: int) -> Views:
     """The crops of the training images, at the encoder's size and normalisation."""
     recipe: Recipe = replace(
-        v2(), query_view=CROPS, key_view=None, image_size=preprocess.size, normalize=preprocess.normalize, seed=seed
+        v2(),
+        query_view=CROPS,
+        key_view=None,
+        image_size=preprocess.size,
+        normalize=preprocess.normalize,
+        pixels=preprocess.pixels,
+        seed=seed,
     )
     return Views(recipe, key=False)
 

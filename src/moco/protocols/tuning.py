@@ -21,6 +21,7 @@ from moco.device import Placement, seeded
 from moco.embed import embed
 from moco.errors import MocoError
 from moco.optim import build_optimizer, learning_rate, set_learning_rate_
+from moco.preprocess import Preprocess
 from moco.protocols.labels import spare
 from moco.protocols.lesson import Exam, Lesson, RowsPlan
 from moco.protocols.linear import views_of
@@ -156,7 +157,7 @@ def tune(
     """
     plan = settings.plan(lesson.rows)
     assert plan.epochs is not None
-    model = _with_classifier(backbone, len(lesson.train.classes), lesson.preprocess.size, settings.seed, placement)
+    model = _with_classifier(backbone, len(lesson.train.classes), lesson.preprocess, settings.seed, placement)
     recipe = _recipe(settings, lr * plan.batch / 256, plan.epochs)
     assert isinstance(recipe.optim, SGD)
     optimizer = build_optimizer(recipe.optim, model)
@@ -188,11 +189,14 @@ def _ranks(logits: Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def _with_classifier(backbone: nn.Module, classes: int, size: int, seed: int, placement: Placement) -> nn.Module:
+def _with_classifier(
+    backbone: nn.Module, classes: int, preprocess: Preprocess, seed: int, placement: Placement
+) -> nn.Module:
     """A copy of the backbone, all of it to be trained, with a linear classifier behind it: N(0, 0.01), zero bias."""
     tuned = placement.put(copy.deepcopy(backbone)).eval()
     with torch.no_grad():
-        width = tuned(torch.zeros(1, 3, size, size, device=placement.device)).shape[1]
+        one = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size, device=placement.device)
+        width = tuned(one).shape[1]
     with seeded(seed, torch.device("cpu")):
         classifier = nn.Linear(width, classes)
     with torch.no_grad():

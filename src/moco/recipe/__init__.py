@@ -5,6 +5,7 @@ from moco.recipe.parts import (
     KNN,
     LARS,
     SGD,
+    Bands,
     Bank,
     Batch,
     Blur,
@@ -15,6 +16,7 @@ from moco.recipe.parts import (
     InfoNCE,
     Jitter,
     Momentum,
+    Noise,
     Normalize,
     Queue,
     Recipe,
@@ -23,6 +25,7 @@ from moco.recipe.parts import (
     View,
     check,
 )
+from moco.recipe.pixels import Pixels, channels_of
 from moco.recipe.plain import flatten, from_json, override, read_json, to_json
 from moco.recipe.views import VIEWS, named_views
 
@@ -32,6 +35,7 @@ __all__ = [
     "RECIPES",
     "SGD",
     "VIEWS",
+    "Bands",
     "Bank",
     "Batch",
     "Blur",
@@ -42,12 +46,15 @@ __all__ = [
     "InfoNCE",
     "Jitter",
     "Momentum",
+    "Noise",
     "Normalize",
+    "Pixels",
     "Queue",
     "Recipe",
     "Steps",
     "Stored",
     "View",
+    "channels_of",
     "check",
     "cifar",
     "end_to_end",

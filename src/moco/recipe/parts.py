@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from moco.errors import MocoError
+from moco.recipe.pixels import Pixels, channels_of, check_pixels
 
 Operation = Literal["jitter", "gray", "blur", "solarize"]
 
@@ -40,6 +41,29 @@ class Blur:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bands:
+    """What is drawn for each band by itself: sensors drift, calibrations differ, bands are missing."""
+
+    gain: float = 0.0
+    """Factors from [1 - gain, 1 + gain]."""
+    offset: float = 0.0
+    """Added: from [-offset, offset] of the range from black to white."""
+    drop: float = 0.0
+    """Probability that a band is replaced by its mean; one band at least stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Noise of each value, its strength drawn uniformly up to these shares; nothing is clipped."""
+
+    gaussian: float = 0.0
+    """Most standard deviation of what is added, as a share of the range from black to white."""
+    speckle: float = 0.0
+    """Most standard deviation of the factor about 1 that a value is multiplied by, as radar and ultrasound have it."""
+    p: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """How one view of an image is drawn: a crop, flips and turns, then four operations in `order`."""
 
@@ -60,14 +84,18 @@ class View:
     solarize: float = 0.0
     """Probability of inverting all values above one half."""
     order: tuple[Operation, ...] = ("jitter", "gray", "blur", "solarize")
+    bands: Bands = field(default_factory=Bands)
+    """After these four."""
+    noise: Noise = field(default_factory=Noise)
+    """Last of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Normalize:
     """Per-channel mean and standard deviation that pixel values in [0, 1] are normalised with."""
 
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +238,8 @@ class Recipe:
     query_view: View
     key_view: View | None = None
     """None: drawn like the query view."""
+    pixels: Pixels | None = None
+    """What images are made of. None: photographs, RGB of 8 bits as a person sees them, whatever a file holds."""
     normalize: Normalize = field(default_factory=Normalize)
     encoder: Encoder
     keys: Momentum | EndToEnd | Stored
@@ -268,6 +298,11 @@ def check(r: Recipe) -> None:
     for name, view in (("--query-view", r.query_view), ("--key-view", r.key_view)):
         if view is not None:
             _check_view(name, view)
+    if r.pixels is not None:
+        check_pixels(r.pixels)
+    for flag, numbers in (("--normalize.mean", r.normalize.mean), ("--normalize.std", r.normalize.std)):
+        if len(numbers) != channels_of(r.pixels):
+            raise MocoError(f"{flag}: {len(numbers)} values for {channels_of(r.pixels)} channels; give one for each")
     if any(s <= 0 for s in r.normalize.std):
         raise MocoError(f"--normalize.std {r.normalize.std}: must be positive")
     if isinstance(r.schedule, Cosine):
@@ -352,6 +387,12 @@ def _check_view(flag: str, view: View) -> None:
         ("jitter.brightness", j.brightness),
         ("jitter.contrast", j.contrast),
         ("jitter.saturation", j.saturation),
+        ("bands.gain", view.bands.gain),
+        ("bands.offset", view.bands.offset),
+        ("bands.drop", view.bands.drop),
+        ("noise.gaussian", view.noise.gaussian),
+        ("noise.speckle", view.noise.speckle),
+        ("noise.p", view.noise.p),
     ):
         if not 0 <= p <= 1:
             raise MocoError(f"{flag}.{name} {p}: must lie between 0 and 1")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from moco.errors import MocoError
-from moco.recipe.parts import Blur, Jitter, View
+from moco.recipe.parts import Bands, Blur, Jitter, Noise, View
 
 V1 = View(
     jitter=Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, p=1.0),
@@ -54,6 +54,48 @@ SATELLITE = View(
 )
 """Seen from above: no up or down, light and haze vary, hue tells land cover apart."""
 
+MULTISPECTRAL = View(
+    flip_vertical=0.5,
+    turn=0.75,
+    jitter=Jitter(brightness=0.3, contrast=0.3, saturation=0.0, hue=0.0),
+    gray=0.0,
+    blur=Blur(sigma=(0.1, 1.0), p=0.3),
+    bands=Bands(gain=0.1, offset=0.02, drop=0.1),
+)
+"""Many bands seen from above: light and haze vary, calibration a little; the ratios of bands, which tell what grows
+there, are kept; no single band may be relied on."""
+
+RADAR = View(
+    flip_vertical=0.5,
+    jitter=Jitter(brightness=0.2, contrast=0.2, saturation=0.0, hue=0.0),
+    gray=0.0,
+    blur=Blur(p=0.0),
+    noise=Noise(speckle=0.3, p=0.8),
+)
+"""Backscatter: another draw of speckle is the same ground; what shines and its texture are kept. Shadows fall along
+one axis, so images are mirrored but not turned by a quarter."""
+
+FLUORESCENCE = View(
+    flip_vertical=0.5,
+    turn=0.75,
+    jitter=Jitter(brightness=0.4, contrast=0.4, p=0.8, saturation=0.0, hue=0.0),
+    gray=0.0,
+    blur=Blur(sigma=(0.1, 1.0), p=0.3),
+    bands=Bands(gain=0.2, offset=0.02),
+    noise=Noise(gaussian=0.05, p=0.5),
+)
+"""Stains under a microscope: how bright each stain is, the background and the camera's noise vary; where each stain is,
+and beside which other, is kept."""
+
+XRAY = View(
+    scale=(0.3, 1.0),
+    flip=0.0,
+    jitter=Jitter(brightness=0.3, contrast=0.3, saturation=0.0, hue=0.0),
+    gray=0.0,
+    blur=Blur(sigma=(0.1, 1.0), p=0.3),
+    noise=Noise(gaussian=0.03, p=0.5),
+)
+"""X-rays and slices of bodies: exposure and window vary; left and right, up and down are kept (the heart lies left)."""
 NEAR = replace(DOCUMENTS, scale=(0.7, 1.0))
 """`documents` with crops of 70 % and more: for images in which place tells much, or runs of a few hundred steps."""
 
@@ -85,6 +127,10 @@ VIEWS: dict[str, View] = {
     "colours": COLOURS,
     "microscopy": MICROSCOPY,
     "satellite": SATELLITE,
+    "multispectral": MULTISPECTRAL,
+    "radar": RADAR,
+    "fluorescence": FLUORESCENCE,
+    "xray": XRAY,
 }
 
 CANDIDATES = ("near", "documents", "crops", "colours", "gentle", "photos")

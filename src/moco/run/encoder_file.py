@@ -11,7 +11,7 @@ import torch
 from moco.device import seeded
 from moco.encoder import Encoder, build_encoder
 from moco.errors import MocoError
-from moco.recipe import Recipe, from_json, to_json
+from moco.recipe import Recipe, channels_of, from_json, to_json
 from moco.run.tensors import read_tensors, write_tensors
 
 FORMAT = "moco-encoder-1"
@@ -61,6 +61,6 @@ _QUERY = "query_encoder."
 
 def _encoder(recipe: Recipe, state: dict[str, Any]) -> Encoder:
     with seeded(0, torch.device("cpu")):  # leave the caller's generator alone
-        encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None))
+        encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None), channels_of(recipe.pixels))
     encoder.load_state_dict(state)
     return encoder.eval()

@@ -23,7 +23,7 @@ from moco.foreign.files import files_in, read_file, read_folder
 from moco.foreign.open import Backbone, read_backbone
 from moco.foreign.settings import preprocess_of, refuse_what_shapes_hide
 from moco.preprocess import Preprocess
-from moco.recipe import Normalize, Recipe
+from moco.recipe import Normalize, Recipe, channels_of
 from moco.recipe.parts import Stem
 from moco.run.directory import RunDirectory, find_run, is_run
 from moco.run.encoder_file import FORMAT, read_checkpoint, read_encoder
@@ -64,9 +64,10 @@ class Opened:
 def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, Preprocess]:
     """An encoder in eval mode, and the preprocessing that belongs to it; `path` is what `open_encoder` takes.
 
-    `preprocess` maps a PIL image or an H x W x 3 uint8 array to a 3 x S x S tensor; the encoder maps N x 3 x S x S to
-    features N x D; with `head`, to the N x C unit vectors of the projection head. What was taken of a file of another
-    library, and what left aside, is a line of the logger `moco`.
+    `preprocess` maps a PIL image or an H x W x 3 uint8 array to a 3 x S x S tensor (of an encoder of other than
+    photographs, an array H x W x C of its data set's bands and type); the encoder maps N x 3 x S x S to features N x D;
+    with `head`, to the N x C unit vectors of the projection head. What was taken of a file of another library, and what
+    left aside, is a line of the logger `moco`.
     """
     opened = open_encoder(path)
     for note in opened.notes:
@@ -142,13 +143,24 @@ def _from_checkpoint(file: Path, recipe: Recipe) -> Opened:
 def _of_recipe(encoder: Encoder, recipe: Recipe, step: int, run: RunDirectory | None) -> Opened:
     def untrained(seed: int) -> nn.Module:
         with seeded(seed, torch.device("cpu")):
-            made, _ = build_encoder(replace(recipe.encoder, norm_group=None))
+            made, _ = build_encoder(replace(recipe.encoder, norm_group=None), channels_of(recipe.pixels))
         return made.backbone
 
-    preprocess = Preprocess(recipe.image_size, recipe.normalize)
-    name, stem = recipe.encoder.backbone, recipe.encoder.stem
+    preprocess = Preprocess.of(recipe)
+    name, stem, channels = recipe.encoder.backbone, recipe.encoder.stem, preprocess.channels
     about = f"{name} after {step:,} steps of {recipe.name}"
-    return Opened(encoder.backbone, preprocess, untrained, about, encoder, run, recipe, name=name, stem=stem)
+    return Opened(
+        encoder.backbone,
+        preprocess,
+        untrained,
+        about,
+        encoder,
+        run,
+        recipe,
+        name=name,
+        stem=stem,
+        channels=channels,
+    )
 
 
 def _from_library(library: str, name: str, file: str) -> Opened:

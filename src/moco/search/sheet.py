@@ -10,7 +10,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from moco.data.decode import decode
+from moco.data.picture import picture_of
 from moco.data.source import Source, Unreadable
 
 TILE, CAPTION, HEAD, GAP = 96, 14, 18, 6
@@ -54,7 +54,7 @@ def _fitting(words: str, letters: int) -> str:
 
 def _tile(source: Source, i: int) -> PIL.Image.Image:
     try:
-        image = PIL.Image.fromarray(decode(source.raw(i)))
+        image = PIL.Image.fromarray(picture_of(source, i))
     except Unreadable:
         return PIL.Image.new("RGB", (TILE, TILE), "#c8c8c8")
     scale = TILE / max(image.size)

@@ -1,0 +1,293 @@
+"""What the images of a data set are made of: found by looking at some of them, said, and overridable."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from moco.data.decode import MOST_SIDE
+from moco.data.measure import PERCENTILES, Measured, measure
+from moco.data.native import Facts, Native, Values, open_native
+from moco.data.seen import chosen, refuse_other_bands
+from moco.data.source import Source, Unreadable, native
+from moco.data.survey import Survey
+from moco.errors import MocoError
+from moco.recipe import Normalize, Recipe
+from moco.recipe.pixels import Pixels, Type, check_pixels
+
+SAMPLE = 64
+"""Images that are decoded where headers do not say enough."""
+
+_FULL = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "int16": (-32768.0, 32767.0), "float32": (0.0, 1.0)}
+_BITS = (8, 10, 12, 14, 16)
+_FILLED = 1 / 8
+"""Share of the depth that 99.9 % of values must reach for it to be the range; else percentiles are."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for on the command line; None is found out."""
+
+    bands: str | None = None
+    """`gray`, `rgb`, or numbers: `0,1,2,7`."""
+    range: str | None = None
+    """`0,4095`, `percentile`, `image`."""
+    no_data: float | None = None
+    pages: str | None = None
+    """`all`, `first`, `middle`, `max`."""
+    tiles: int = 0
+    overlap: int = 0
+    skip: float = 0.02
+
+    def __bool__(self) -> bool:
+        return self != Asked()
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What images are made of, how they are normalised, and what there is to say about it."""
+
+    pixels: Pixels | None
+    normalize: Normalize | None = None
+    """None: the recipe's."""
+    lines: tuple[str, ...] = ()
+    views: str | None = None
+    """The set of views that fits, where it is another than that of photographs."""
+
+    def into(self, recipe: Recipe, keep_normalize: bool = False) -> Recipe:
+        """The recipe for these images; `keep_normalize` where the user set it."""
+        normalize = recipe.normalize if self.normalize is None or keep_normalize else self.normalize
+        return replace(recipe, pixels=self.pixels, normalize=normalize)
+
+    def seen(self, facts: Survey, images: int) -> Survey:
+        """The survey of so many images as they are learnt from: with what a pixel takes in memory, and of tiles."""
+        if (p := self.pixels) is None:
+            return facts
+        side = p.tiles or facts.longest_side
+        return replace(
+            facts,
+            images=images,
+            short_side=min(side, facts.short_side),
+            longest_side=min(side, facts.longest_side),
+            mean_area=min(facts.mean_area, float(side**2)),
+            pixel_bytes=p.bytes,
+        )
+
+
+def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided:
+    """Decide for this data set from its survey; raises MocoError where what is asked for cannot be."""
+    asked = asked or Asked()
+    if not facts.looks:
+        return Decided(None)
+    looks = [one for _, one in facts.looks]
+    colour, bands, of = _channels(asked.bands, looks)
+    whole = asked.pages in (None, "first") and not asked.tiles and not (facts.paged and asked.pages is None)
+    photographs = colour == "rgb" and not asked.range and asked.no_data is None
+    if photographs and all(one.type == "uint8" for one in looks):
+        if asked.bands is None and _all_gray(source, facts):
+            colour, bands, of = "bands", (0,), 1
+        elif whole:
+            return Decided(None)
+    alike = [one for one in looks if colour != "bands" or one.bands == of] or looks
+    kind = _type(alike)
+    no_data = asked.no_data if asked.no_data is not None else _told(alike)
+    count = {"rgb": 3, "gray": 1}.get(colour, len(bands))
+    rough = Pixels(
+        colour=colour,  # type: ignore[arg-type]
+        bands=bands,
+        of=of,
+        kind=kind,
+        black=(_FULL[kind][0],) * count,
+        white=(_FULL[kind][1],) * count,
+        no_data=no_data,
+        pages=_pages(asked.pages, facts),
+        tiles=asked.tiles,
+        overlap=asked.overlap if asked.tiles else 0,
+        skip=asked.skip if asked.tiles else 0.0,
+    )
+    check_pixels(rough)
+    images = _decoded(source, facts, rough, kind)
+    found = measure(images, no_data)
+    pixels, why = _ranged(rough, found, asked.range, alike)
+    mean, std = found.moments(*pixels.scale)
+    photographs = pixels.colour == "rgb" and pixels.kind == "uint8"
+    return Decided(
+        pixels,
+        None if photographs else Normalize(mean=tuple(mean), std=tuple(std)),
+        tuple(_said(pixels, why, found, looks)),
+        _fitting_views(pixels, looks),
+    )
+
+
+def _channels(asked: str | None, looks: Sequence[Facts]) -> tuple[str, tuple[int, ...], int]:
+    """(colour, bands, of): what is asked for, or else what most files have."""
+    (of, _), *_ = Counter(one.bands for one in looks).most_common()
+    if asked in ("gray", "rgb"):
+        return asked, (0,), of
+    if asked is not None:
+        try:
+            bands = tuple(int(word) for word in asked.split(","))
+        except ValueError:
+            raise MocoError(f"--bands {asked}: numbers from 0 such as 0,1,2,7; or gray; or rgb") from None
+        if min(bands) < 0 or max(bands) >= of:
+            raise MocoError(f"--bands {asked}: the files have {of} band{'s' * (of > 1)}, numbered 0 to {of - 1}")
+        return "bands", bands, of
+    if all(one.colour for one in looks):
+        return ("rgb", (0,), 3) if any(one.bands == 3 for one in looks) else ("bands", (0,), 1)
+    return "bands", tuple(range(of)), of
+
+
+def _pages(asked: str | None, facts: Survey) -> Literal["first", "all", "middle", "max"]:
+    """Which pages: those asked for; all, where files looked at have several."""
+    match asked:
+        case None:
+            return "all" if facts.paged else "first"
+        case "first" | "all" | "middle" | "max":
+            return asked
+    raise MocoError(f"--pages {asked}: all, first, middle or max")
+
+
+def _all_gray(source: Source, facts: Survey) -> bool:
+    """Whether files in colour show none: each of a sample is gray in fact. Arrays are taken at their word."""
+    for i in _spread([i for i, _ in facts.looks]):
+        raw = native(source, i)
+        if not isinstance(raw, bytes):
+            return False
+        try:
+            values = open_native(raw).values()
+        except Unreadable:
+            continue
+        if values.shape[2] == 3 and not (values == values[..., :1]).all():
+            return False
+    return True
+
+
+def _type(looks: Sequence[Facts]) -> Type:
+    """The type that holds all of these: the deepest of unsigned ones; else that of most, real numbers before whole."""
+    kinds = Counter(one.type for one in looks)
+    if kinds.keys() <= {"uint8", "uint16"}:
+        return "uint16" if "uint16" in kinds else "uint8"
+    return "float32" if kinds["float32"] >= kinds["int16"] else "int16"
+
+
+def _told(looks: Sequence[Facts]) -> float | None:
+    """The value for nothing that most of the files tell, if they do."""
+    told = Counter(one.no_data for one in looks).most_common(1)
+    return told[0][0] if told else None
+
+
+def _spread(positions: Sequence[int]) -> list[int]:
+    return list(positions[:: max(1, -(-len(positions) // SAMPLE))])
+
+
+def _decoded(source: Source, facts: Survey, rough: Pixels, kind: Type) -> list[Values]:
+    """Up to SAMPLE images in their channels, of those that are of the type; raises MocoError where there are none."""
+    own = [i for i, one in facts.looks if one.type == kind] or [i for i, _ in facts.looks]
+    images, reason = [], ""
+    for i in _spread(own):
+        try:
+            image = open_native(native(source, i))
+            refuse_other_bands(image.facts, rough)
+            images.append(chosen(_some(image), image.facts, rough))
+        except Unreadable as error:
+            reason = f"{source.name(i)}: {error}"
+    if not images:
+        raise MocoError(f"none of the images of {source.description} can be read ({reason})")
+    return images
+
+
+def _some(image: Native) -> Values:
+    """The middle page, or of what is too large a square in its middle."""
+    page, facts = image.pages // 2, image.facts
+    window: Any = getattr(image, "window", None)
+    if window is None or max(facts.width, facts.height) <= MOST_SIDE:
+        return image.values(page)
+    side = min(2048, facts.width, facts.height)
+    middle: Values = window(page, ((facts.height - side) // 2, (facts.width - side) // 2, side, side))
+    return middle
+
+
+def _ranged(rough: Pixels, found: Measured, asked: str | None, looks: Sequence[Facts]) -> tuple[Pixels, str]:
+    """With black and white, and why these."""
+    low, high = found.percentiles
+    depth = _FULL[rough.kind]
+    same = rough.channels
+    if asked == "image":
+        whole = replace(rough, black=(depth[0],) * same, white=(depth[1],) * same, own_range=True)
+        return whole, "each image from its own darkest to its own brightest value, as asked"
+    if asked == "percentile":
+        return replace(rough, black=low, white=high), f"percentiles {_words()} of each band, as asked"
+    if asked is not None:
+        try:
+            black, white = (float(word) for word in asked.split(","))
+        except ValueError:
+            raise MocoError(f"--range {asked}: two numbers such as 0,4095; or percentile; or image") from None
+        if not black < white:
+            raise MocoError(f"--range {asked}: black comes first and is the smaller of the two")
+        return replace(rough, black=(black,) * same, white=(white,) * same), "as asked"
+    if rough.kind == "uint8":
+        return rough, "8 bits"
+    if rough.kind == "uint16":
+        told = {one.white for one in looks if one.type == "uint16"}
+        if len(told) == 1 and (own := told.pop()) is not None and found.most <= own:
+            return replace(rough, white=(own,) * same), "as many bits as the files say are used"
+        bits = next(b for b in _BITS if found.most < 2**b)
+        white = float(2**bits - 1)
+        if max(high) >= white * _FILLED:
+            return replace(rough, white=(white,) * same), f"the {bits} bits that are used"
+    elif rough.kind == "float32" and found.least >= 0 and found.most <= 1:
+        return replace(rough, black=(0.0,) * same, white=(1.0,) * same), "as they are"
+    return replace(rough, black=low, white=high), f"percentiles {_words()} of each band"
+
+
+def _words() -> str:
+    return f"{PERCENTILES[0]} and {PERCENTILES[1]}"
+
+
+def _said(pixels: Pixels, why: str, found: Measured, looks: Sequence[Facts]) -> list[str]:
+    """What a person is told: channels, range, what is missing, what differs."""
+    types = {"uint8": "8 bits", "uint16": "16 bits", "int16": "16 bits with a sign", "float32": "real numbers"}
+    match pixels.colour:
+        case "bands" if pixels.of == 1:
+            what = "one channel (the images are gray)"
+        case "bands":
+            shown = ", ".join(map(str, pixels.bands)) if len(pixels.bands) != pixels.of else f"0 to {pixels.of - 1}"
+            what = f"{pixels.channels} channel{'s' * (pixels.channels > 1)} (bands {shown} of {pixels.of})"
+        case "gray":
+            what = "one channel (the mean of the colours)"
+        case _:
+            what = "three channels (red, green, blue)"
+    lines = [f"{what} of {types[pixels.kind]}; black to white: {_range(pixels)} ({why}); --bands, --range change this"]
+    if found.missing:
+        value = "not a number" if pixels.no_data is None else f"no data ({pixels.no_data:g})"
+        lines.append(f"{max(found.missing, 1e-4):.2%} of the values looked at are {value}: they become black")
+    if odd := sum(
+        pixels.colour == "bands" and one.bands not in (pixels.of, 3 if pixels.of == 1 else 0) for one in looks
+    ):
+        lines.append(f"{odd} of {len(looks)} files looked at have other bands: such files are left out and listed")
+    return lines
+
+
+def _range(pixels: Pixels) -> str:
+    """The range of one channel, or the widest of several, for a person."""
+    if pixels.own_range:
+        return "each image's own"
+    if len({*zip(pixels.black, pixels.white, strict=True)}) == 1:
+        return f"{pixels.black[0]:,g} to {pixels.white[0]:,g}"
+    return f"from {min(pixels.black):,g} and up to {max(pixels.white):,g}, each band its own"
+
+
+def _fitting_views(pixels: Pixels, looks: Sequence[Facts]) -> str | None:
+    """The set of views for images of this kind, by what wrote them and how many bands they have."""
+    wrote = Counter(one.container for one in looks).most_common(1)[0][0]
+    if pixels.colour != "bands":
+        return None
+    if wrote == "DICOM":
+        return "xray"
+    if wrote in ("OME-TIFF", "ImageJ"):
+        return "fluorescence"
+    if wrote == "GeoTIFF" and pixels.channels <= 2 and pixels.kind == "float32":
+        return "radar"
+    return "multispectral" if wrote == "GeoTIFF" or pixels.channels > 3 else None
