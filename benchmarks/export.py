@@ -25,10 +25,11 @@ class Clock(Silent):
         self.seconds: list[float] = []
 
     def note(self, text: str) -> None:
-        """A format is done, or left out in no time."""
-        now = time.perf_counter()
-        self.seconds.append(now - self.last)
-        self.last = now
+        """Where a format is done, or left out in no time, its seconds are kept."""
+        if "opened again by" in text or text.startswith(tuple(f"{name}: " for name in FORMATS)):
+            now = time.perf_counter()
+            self.seconds.append(now - self.last)
+            self.last = now
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ The files are written by tests/foreign_layouts.py and tests/test_foreign_familie
 
 from __future__ import annotations
 
+import pickle
 import sys
 import tempfile
 import warnings
@@ -17,11 +18,13 @@ import torch
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models.resnet import Bottleneck
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import foreign_layouts as resnets
 import test_foreign_families as families
+import test_foreign_haiku as haiku
 
 from moco.run.load import open_encoder
 
@@ -55,6 +58,16 @@ def of_resnets(folder: Path) -> Iterator[Row]:
     torch.save(wide.state_dict(), folder / "x.pth")
     bands = torch.cat([images] * 5, dim=1)[:, :13]
     yield compared("torchgeo, 13 bands", folder / "x.pth", bands, resnets.features(wide, bands))
+
+
+def of_byol(folder: Path) -> Iterator[Row]:
+    net, images = resnets.resnet(block=Bottleneck), crops(96)
+    online, state = haiku.haiku_names(net.state_dict())
+    content = {"experiment_state": (online, online, state, state, ()), "step": 9}
+    (folder / "x.pkl").write_bytes(pickle.dumps(content, protocol=2))
+    with torch.no_grad():
+        expected = haiku.plain_features(net, images)
+    yield compared("BYOL, as published (JAX)", folder / "x.pkl", images, expected)
 
 
 def of_transformers(folder: Path) -> Iterator[Row]:
@@ -101,7 +114,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print("| layout | taken, and left aside | difference |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for part in (of_resnets, of_transformers, of_hugging_face, of_libraries):
+        for part in (of_resnets, of_byol, of_transformers, of_hugging_face, of_libraries):
             for name, note, difference in part(Path(folder)):
                 print(
                     f"| {name} | {note} | {difference:.0e} |" if difference else f"| {name} | {note} | 0 |", flush=True

@@ -216,6 +216,12 @@ def test_a_head_that_is_not_there_is_not_kept(tmp_path):
         export("torchvision:resnet18", "torchvision", tmp_path / "out", head=True)
 
 
+def test_random_weights_are_called_random(tmp_path):
+    notes = Notes()
+    export("torchvision:resnet18", "torchvision", tmp_path / "out", tell=notes)
+    assert "torchvision:resnet18 names no weights" in notes.said[0]
+
+
 def test_named_images_are_compared_on_and_must_be_readable(resnet18, digits_file, tmp_path):
     notes = Notes()
     export(resnet18, "torchvision", tmp_path / "out", data=digits_file, tell=notes)

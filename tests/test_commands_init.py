@@ -14,6 +14,7 @@ from moco.commands.pretrain import pretrain
 from moco.errors import MocoError
 from moco.machine import Machine
 from moco.recipe import override, v2
+from moco.run.load import open_encoder
 
 CPU = Machine(device="cpu", precision="fp32", compile="off", workers=1, threads=1)
 SMALL = {
@@ -82,6 +83,17 @@ def test_a_run_that_stopped_ends_as_one_that_did_not(images, weights, tmp_path):
     trained(images, tmp_path / "parts")
     ends = [torch.load(tmp_path / name / "encoder.pt")["encoder"] for name in ("whole", "parts")]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_a_checkpoint_that_was_kept_is_opened_by_the_recipe_of_its_run(images, tmp_path):
+    trained(images, tmp_path / "run", **{"encoder.backbone": "resnet10w8", "encoder.stem": "half"})
+    whole = open_encoder(tmp_path / "run")
+    kept = open_encoder(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert kept.stem == "half"
+    x = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(kept.backbone(x), whole.backbone(x))
+        assert torch.equal(kept.whole(x), whole.whole(x))
 
 
 def test_a_run_goes_on_only_from_what_it_started_from(images, weights, tmp_path):

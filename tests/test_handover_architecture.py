@@ -43,10 +43,7 @@ def test_a_standard_resnet_has_the_name_that_libraries_share():
 
 
 def test_a_stem_of_stride_2_without_pooling_is_told_from_the_others():
-    with torch.device("meta"):
-        backbone, _ = build_backbone("resnet18w16", "small")
-        backbone.conv1 = torch.nn.Conv2d(3, 16, 3, 2, 1, bias=False)
-    found = architecture(SimpleNamespace(backbone=backbone, name="resnet18w16"))
+    found = of("resnet18w16", "half")
     assert found.stem == Stem(kernel=3, stride=2, pooled=False)
     assert found.stem.words == "3x3 first convolution of stride 2 with no max-pooling"
 

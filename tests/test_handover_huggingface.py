@@ -80,6 +80,7 @@ def test_the_card_is_written_from_the_run(run, tmp_path):
     assert "digits.npy" not in card, "where images lie is nobody's business"
     assert (done.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert "](loss.png)" in card
+    assert "After 12 steps the loss is " in card
 
 
 def test_the_card_of_random_weights_says_so(tmp_path):

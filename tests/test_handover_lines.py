@@ -16,7 +16,7 @@ RESNETS = [
     ("resnet10w8", "small"),
     ("resnet34w16", "imagenet"),
     ("resnet50w128", "imagenet"),
-    ("resnet50w16", "small"),
+    ("resnet50w16", "half"),
     ("resnext50_32x4d", "imagenet"),
     ("wide_resnet50_2", "imagenet"),
 ]

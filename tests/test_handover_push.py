@@ -44,11 +44,13 @@ def test_an_export_is_sent_only_where_it_is_asked_for(hub, tmp_path):
     assert uploaded[1] == "ada/photos"
     assert {"README.md", "config.json", "model.safetensors", "preprocessor_config.json"} <= set(uploaded[2])
     assert told.said[-1] == "sent to https://hub/ada/photos"
+    assert 'from_pretrained("ada/photos"' in (tmp_path / "b" / "README.md").read_text()
+    assert 'from_pretrained("FOLDER"' in (tmp_path / "a" / "README.md").read_text()
 
 
 def test_a_hub_that_refuses_is_quoted_and_the_folder_stays(hub, tmp_path):
     hub.fails = True
-    (tmp_path / "README.md").touch()
+    (tmp_path / "README.md").write_text("card")
     with pytest.raises(MocoError, match=r"nothing or not all was sent \(401: Repository Not Found\).*hf auth login"):
         push(tmp_path, "ada/photos")
     assert (tmp_path / "README.md").exists()

@@ -32,6 +32,7 @@ def parcel(name, stem="imagenet", **options):
     [
         ("resnet18", "imagenet", {"torchvision", "timm", "detectron2", "mmdetection", "mmpretrain", "official"}),
         ("resnet18", "small", {"torchvision", "timm", "mmpretrain"}),
+        ("resnet18", "half", {"torchvision", "timm"}),
         ("resnet18w16", "imagenet", {"torchvision", "timm", "mmdetection", "mmpretrain"}),
         ("resnet50w8", "imagenet", {"torchvision", "timm", "detectron2", "mmdetection", "mmpretrain"}),
         ("resnet10w8", "small", {"torchvision", "timm"}),
@@ -60,9 +61,3 @@ def test_a_network_without_a_name_leaves_as_a_graph_alone():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     one = parcel_of(Opened(net, Preprocess(16, Normalize()), lambda seed: net, "my own"))
     assert {f for f in FORMATS if obstacle(f, one) is None} == {"onnx", "torch-export"}
-
-
-def test_images_of_other_than_three_channels_are_not_compared_on():
-    net = nn.Sequential(nn.Conv2d(5, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    with pytest.raises(MocoError, match="5 channels"):
-        parcel_of(Opened(net, Preprocess(16, Normalize()), lambda seed: net, "five bands"))

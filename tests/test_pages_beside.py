@@ -43,12 +43,20 @@ def test_the_two_are_found_from_either_side(tmp_path):
         assert "x.pth" in html
 
 
-@pytest.mark.parametrize("other", [{"fingerprint": "g"}, {"seed": 3}, {"init": None}])
+@pytest.mark.parametrize("other", [{"fingerprint": "g"}, {"batch": 64}, {"init": None}])
 def test_another_recipe_other_images_or_the_same_start_are_no_counterpart(other, tmp_path):
     one = run(tmp_path / "one")
     run(tmp_path / "two", **{"init": "x.pth"} | other)
     assert sides(one) is None
     assert "With and without --init" not in page(one, [], Pictures())
+
+
+def test_of_several_counterparts_the_one_of_the_same_length_is_taken(tmp_path):
+    one = run(tmp_path / "one", init="x.pth")
+    run(tmp_path / "another", epochs=3)
+    assert sides(one).without == "another"
+    run(tmp_path / "same")
+    assert sides(one).without == "same"
 
 
 def test_a_damaged_neighbour_does_not_matter(tmp_path):

@@ -12,6 +12,7 @@ import PIL
 import torch
 import torchvision
 
+from moco.commands.opened import open_for_images
 from moco.commands.tell import Silent, Teller
 from moco.errors import MocoError
 from moco.handover.check import TOLERANCE, Comparison, Original, compare, original
@@ -23,7 +24,7 @@ from moco.handover.table import FORMATS, obstacle, refuse_unknown_format, refuse
 from moco.recipe import to_json
 from moco.run.atomic import trouble_is_told, write_text
 from moco.run.directory import refuse_unwritable
-from moco.run.load import open_encoder
+from moco.run.load import Opened
 from moco.version import VERSION
 
 Name = str | os.PathLike[str]
@@ -76,7 +77,7 @@ def export(
             raise MocoError(f"--push is for huggingface, not for {format}")
         refuse_bad_name(push)
     _refuse_unusable(out, format)
-    opened = open_encoder(encoder)
+    opened = _opened(encoder, tell)
     parcel = parcel_of(opened, head=head, pixels=preprocess)
     refuse_what_does_not_fit(format, parcel)
     images, whose = photographs(opened, data)
@@ -95,7 +96,7 @@ def export_all(
     tell, out = tell or Silent(), Path(out)
     for name in FORMATS:
         _refuse_unusable(out / name, name)
-    opened = open_encoder(encoder)
+    opened = _opened(encoder, tell)
     parcel = parcel_of(opened)
     images, whose = photographs(opened, data)
     known = original(parcel, images)
@@ -110,6 +111,13 @@ def export_all(
     return done, left
 
 
+def _opened(encoder: Name, tell: Teller) -> Opened:
+    opened = open_for_images(encoder, tell)
+    if not opened.trained:
+        tell.note(f"{os.fspath(encoder)} names no weights: what is exported is random, as before any training")
+    return opened
+
+
 def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str, tell: Teller) -> Export:
     """Written beside `out` first, and put in its place once it has been opened and found the same."""
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -121,10 +129,7 @@ def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str
         exported = FORMATS[name].write(parcel, beside)
         found = compare(parcel, exported, known)
         write_text(beside / RECORD, json.dumps(_record(parcel, name, exported, found, whose), indent=2) + "\n")
-        with trouble_is_told(out):
-            if out.exists():
-                shutil.rmtree(out)
-            beside.rename(out)
+        _put_in_place(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     file = out if exported.file == "." else out / exported.file
@@ -138,6 +143,16 @@ def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str
     for note in exported.notes:
         tell.note(note)
     return Export(out, file, name, exported.opened_by, found.features, found.images, found.pixels, exported.usage)
+
+
+def _put_in_place(made: Path, out: Path) -> None:
+    """Let `out` be the folder that was made; what was there before goes last."""
+    before = made.with_suffix(".old")
+    with trouble_is_told(out):
+        if out.exists():
+            out.rename(before)
+        made.rename(out)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _record(parcel: Parcel, name: str, exported: Exported, found: Comparison, whose: str) -> dict[str, object]:

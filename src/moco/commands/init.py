@@ -28,12 +28,10 @@ from moco.foreign.official import Official, read_official
 from moco.foreign.open import find_backbone
 from moco.foreign.prefixes import below
 from moco.recipe import Queue, Recipe, channels_of
-from moco.run.directory import RunDirectory, is_run
+from moco.run.directory import BEGINNING, RunDirectory, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
 from moco.run.load import split_prefix
 from moco.run.tensors import read_tensors
-
-RECORD = "init.json"
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ def beginning(
 
 def _beginning(run: RunDirectory, given: str | None, recipe: str | Recipe, changes: Mapping[str, Any]) -> Beginning:
     if run.checkpoint.exists():
-        saved = run.read(RECORD)
+        saved = run.read(BEGINNING)
         refuse_another_init(saved, given, run.path)
         return Beginning(None, {k: v for k, v in saved.get("fields", {}).items() if k not in changes})
     if given is None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from moco import distributed
-from moco.commands.init import RECORD, Beginning, Init, record
+from moco.commands.init import Beginning, Init, record
 from moco.dictionary import KeyQueue
 from moco.errors import MocoError
 from moco.foreign.containers import Tensors
@@ -18,7 +18,7 @@ from moco.foreign.official import Official, ours
 from moco.foreign.open import fill_
 from moco.foreign.parts import head_in, queue_in, with_channels
 from moco.recipe import SGD, Momentum, Queue
-from moco.run.directory import RunDirectory
+from moco.run.directory import BEGINNING, RunDirectory
 from moco.training import Training
 
 
@@ -26,10 +26,10 @@ def begin_(t: Training, begin: Beginning, run: RunDirectory, note: Callable[[str
     """Start a training at step 0 from what there is to start from, if anything, and keep it in the run's init.json."""
     init = begin.init
     if init is None:
-        distributed.on_main(lambda: (run.path / RECORD).unlink(missing_ok=True))  # of a start that failed
+        distributed.on_main(lambda: (run.path / BEGINNING).unlink(missing_ok=True))  # of a start that failed
         return
     used = start_from_(t, init, note)
-    distributed.on_main(lambda: run.write(RECORD, record(init, begin.fields, used)))
+    distributed.on_main(lambda: run.write(BEGINNING, record(init, begin.fields, used)))
 
 
 def start_from_(t: Training, init: Init, note: Callable[[str], None]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from functools import partial
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from moco.backbones import refuse_unknown
+from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Tensors
 from moco.foreign.dialect import Dialect, renamed
@@ -36,6 +38,8 @@ class Plan:
         grouped = (self.blocks, self.groups, self.group_width)
         if self.bottleneck and self.width == self.planes == 64 and grouped in _GROUPED:
             return _GROUPED[grouped]
+        if self.bottleneck and self.width == self.planes == 64 and self.blocks == (3, 4, 6, 3) and self.groups > 1:
+            return known(f"resnext50_{self.groups}x{self.group_width}d")
         depth = _DEPTHS.get((self.bottleneck, self.blocks))
         if depth is None or (self.groups, self.group_width) != (1, 64) or self.width != self.planes:
             return None
@@ -46,6 +50,15 @@ class Plan:
         """In a few words."""
         kind = "ResNet" if self.groups == 1 else f"ResNeXt of {self.groups} groups"
         return self.name or f"a {kind} of {'-'.join(map(str, self.blocks))} blocks, {self.width} channels wide"
+
+
+def known(name: str) -> str | None:
+    """The name, if `build_backbone` knows it."""
+    try:
+        refuse_unknown(name)
+    except MocoError:
+        return None
+    return name
 
 
 _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {

@@ -33,7 +33,7 @@ def write_card(path: Path, parcel: Parcel, usage: str) -> None:
     if run is not None:
         parts.append(_data_words(run))
     if len(rows) > 1 and _draw_loss(path.with_name(CURVE), rows):
-        parts.append(f"## Curve\n\n![Loss over steps]({CURVE})\n\n{_last_words(rows[-1])}")
+        parts.append(f"## Curve\n\n![Loss over steps]({CURVE})\n\n{_last_words(rows)}")
     parts += _evaluations(run)
     if opened.recipe is not None:
         parts.append(_recipe_words(opened.recipe))
@@ -60,9 +60,9 @@ def _data_words(run: RunDirectory) -> str:
     return f"## Data\n\nLearnt from {images}.{started} Say here where the images come from and what they show."
 
 
-def _last_words(row: Row) -> str:
-    loss = row.get("loss")
-    return f"After {row['step']:,} steps" + (f" the loss is {loss:.3f}." if isinstance(loss, int | float) else ".")
+def _last_words(rows: list[Row]) -> str:
+    steps, values = series(rows, "loss")
+    return f"After {steps[-1]:,.0f} steps the loss is {values[-1]:.3f}."
 
 
 def _draw_loss(path: Path, rows: list[Row]) -> bool:
@@ -97,7 +97,7 @@ def _table(table: Table) -> str:
     for row in table.rows:
         cells = [s.value + (f" ± {s.spread}" if s.spread else "") for s in row.scores]
         lines.append(f"| {_cell(row.name)} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *([table.note] if table.note else []), table.foot])
+    return "\n".join([*lines, "", *([table.note, ""] if table.note else []), table.foot])
 
 
 def _recipe_words(recipe: Recipe) -> str:

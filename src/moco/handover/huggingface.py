@@ -29,6 +29,8 @@ from moco.run.atomic import write_text
 
 WEIGHTS = "model.safetensors"
 CODE = "modeling_encoder.py"
+PLACE = "FOLDER"
+"""Stands in the card for where the folder is, until it has a name on the hub."""
 
 
 def obstacle(parcel: Parcel) -> str | None:
@@ -42,7 +44,7 @@ def obstacle(parcel: Parcel) -> str | None:
 
 def write(parcel: Parcel, folder: Path) -> Exported:
     """config.json, model.safetensors, preprocessor_config.json and README.md."""
-    needs("the huggingface format", "safetensors", "timm", "transformers")
+    needs("the huggingface format", "safetensors", "transformers")
     a = parcel.buildable
     native = isinstance(a, ResNet) and a.stem == IMAGENET and (a.groups, a.group_width) == (1, 64)
     if native and parcel.head is None:
@@ -53,7 +55,7 @@ def write(parcel: Parcel, folder: Path) -> Exported:
         _write_with_code(parcel, folder)
     code = (folder / CODE).exists()
     _write_json(folder / "preprocessor_config.json", _processor(parcel))
-    usage = "\n".join(usage_lines("FOLDER", code))
+    usage = "\n".join(usage_lines(PLACE, code))
     write_card(folder / "README.md", parcel, usage)
     return _opened(parcel, folder, code, usage)
 

@@ -99,11 +99,6 @@ def parcel_of(opened: Opened, *, head: bool = False, pixels: bool = False) -> Pa
             f"{len(broken)} tensors of this encoder are not finite ({broken[0]}), so it is not exported; "
             "take an earlier checkpoint, or train again"
         )
-    first = next((m for m in opened.backbone.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is not None and first.in_channels != 3:
-        raise MocoError(
-            f"this encoder takes images of {first.in_channels} channels, and formats are checked on RGB alone"
-        )
     kept = None
     if head:
         if not (isinstance(opened.whole, Encoder) and isinstance(opened.whole.head, nn.Sequential)):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from moco.errors import MocoError
 from moco.handover.absent import needs
+from moco.handover.huggingface import PLACE
+from moco.run.atomic import write_text
 
 
 def refuse_bad_name(name: str) -> None:
@@ -23,6 +25,8 @@ def push(folder: Path, name: str) -> str:
     """
     from huggingface_hub import HfApi
 
+    card = folder / "README.md"
+    write_text(card, card.read_text(encoding="utf-8").replace(f'"{PLACE}"', f'"{name}"'))
     api = HfApi()
     try:
         address = api.create_repo(name, repo_type="model", private=True, exist_ok=True)

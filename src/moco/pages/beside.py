@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from moco.errors import MocoError
 from moco.protocols.result import Result, number_words, read_results
 from moco.recipe import flatten
-from moco.run.directory import RunDirectory, is_run
+from moco.run.directory import BEGINNING, RunDirectory, is_run
 from moco.run.log import Row, read_log
 
 _MEASURES = {
@@ -33,30 +33,40 @@ class Sides:
     """(what was measured, with, without)."""
 
 
+_LENGTH = {"epochs", "steps", "schedule.warmup_epochs"}
+"""Fields in which the two may differ: `auto` fits a length to the time; how many steps each made is in the table."""
+
+
 def sides(run: RunDirectory) -> Sides | None:
     """This run beside its counterpart among the folders around it; None where there is none.
 
-    The counterpart has the same recipe and images, and differs in whether it started from something.
+    The counterpart has the same images and the same recipe, but perhaps for its length, and differs in whether it
+    started from something. Of several, one of the same length, or else the first by name.
     """
-    record, started = run.read("data.json"), run.read("init.json")
-    for folder in sorted(run.path.resolve().parent.iterdir()):
+    started, here, found = run.read(BEGINNING), run.path.resolve(), []
+    for folder in sorted(here.parent.iterdir()):
         other = RunDirectory(folder)
-        if folder == run.path.resolve() or not is_run(folder) or not _alike(run, other, record):
+        if folder == here or not is_run(folder) or (different := _different(run, other)) is None:
             continue
-        if bool(other.read("init.json")) != bool(started):
-            one, two = (run, other) if started else (other, run)
-            names = (one.path.resolve().name, two.path.resolve().name)
-            return Sides(str(one.read("init.json")["init"]), *names, _rows(one, two))
-    return None
+        if different <= _LENGTH and bool(other.read(BEGINNING)) != bool(started):
+            found.append((len(different), other))
+    if not found:
+        return None
+    other = min(found, key=lambda pair: pair[0])[1]
+    one, two = (run, other) if started else (other, run)
+    return Sides(str(one.read(BEGINNING)["init"]), one.path.resolve().name, two.path.resolve().name, _rows(one, two))
 
 
-def _alike(run: RunDirectory, other: RunDirectory, record: Row) -> bool:
+def _different(run: RunDirectory, other: RunDirectory) -> set[str] | None:
+    """The fields in which two recipes differ; None for runs on other images, and for damaged neighbours."""
     try:
-        theirs = other.read("data.json")
-        same = bool(record) and record.get("fingerprint") == theirs.get("fingerprint")
-        return same and flatten(run.recipe()) == flatten(other.recipe())
-    except MocoError:  # a damaged neighbour is no counterpart
-        return False
+        mine, theirs = run.read("data.json").get("fingerprint"), other.read("data.json").get("fingerprint")
+        old, new = flatten(run.recipe()), flatten(other.recipe())
+    except MocoError:
+        return None
+    if mine is None or mine != theirs:
+        return None
+    return {name for name in old.keys() | new.keys() if old.get(name, old) != new.get(name, new)}
 
 
 def _rows(one: RunDirectory, two: RunDirectory) -> list[tuple[str, str, str]]:

@@ -17,8 +17,11 @@ from moco.recipe import Recipe, flatten, read_json, to_json
 from moco.run.atomic import trouble_is_told, write_text
 from moco.run.environment import Seeded, environment
 
-_EARLY = {".lock", "skipped.txt", "left_out.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
-_EARLY |= {"auto.json", "init.json"}
+BEGINNING = "init.json"
+"""What a run started from, where that was not random weights."""
+
+_EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json", "auto.json"}
+_EARLY |= {BEGINNING, "left_out.txt"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
 

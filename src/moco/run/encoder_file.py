@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,12 +33,34 @@ def read_encoder(path: Path) -> tuple[Encoder, Recipe, int]:
         raise MocoError(f"{path} is not an encoder written by this program; expected encoder.pt of a run")
     try:
         recipe = from_json(content["recipe"])
-        with seeded(0, torch.device("cpu")):  # leave the caller's generator alone
-            encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None), channels_of(recipe.pixels))
-        encoder.load_state_dict(content["encoder"])
-        return encoder.eval(), recipe, int(content["step"])
+        return _encoder(recipe, content["encoder"]), recipe, int(content["step"])
     except (KeyError, TypeError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise MocoError(
             f"{path} is damaged: {reason}; continue the run to write it again, or put back a copy"
         ) from None
+
+
+def read_checkpoint(path: Path, recipe: Recipe) -> tuple[Encoder, int]:
+    """The query encoder of a checkpoint of a run with this recipe, as above, and its step.
+
+    Raises MocoError where the file is missing, damaged, or of another kind.
+    """
+    content = read_tensors(path)
+    try:
+        model = content["model"]
+        inside = {k.removeprefix(_QUERY): v for k, v in model.items() if k.startswith(_QUERY)}
+        return _encoder(recipe, inside), int(content["step"])
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise MocoError(f"{path} is not a checkpoint of the run it lies in: {reason}") from None
+
+
+_QUERY = "query_encoder."
+
+
+def _encoder(recipe: Recipe, state: dict[str, Any]) -> Encoder:
+    with seeded(0, torch.device("cpu")):  # leave the caller's generator alone
+        encoder, _ = build_encoder(replace(recipe.encoder, norm_group=None), channels_of(recipe.pixels))
+    encoder.load_state_dict(state)
+    return encoder.eval()

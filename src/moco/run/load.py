@@ -15,7 +15,7 @@ from torch import nn
 
 from moco.backbones import make_backbone, refuse_unknown
 from moco.device import seeded
-from moco.encoder import build_encoder
+from moco.encoder import Encoder, build_encoder
 from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Contents, contents
@@ -26,7 +26,7 @@ from moco.preprocess import Preprocess
 from moco.recipe import Normalize, Recipe, channels_of
 from moco.recipe.parts import Stem
 from moco.run.directory import RunDirectory, find_run, is_run
-from moco.run.encoder_file import FORMAT, read_encoder
+from moco.run.encoder_file import FORMAT, read_checkpoint, read_encoder
 
 _LOG = logging.getLogger("moco")
 _LIBRARIES = ("torchvision:", "timm:")
@@ -104,6 +104,8 @@ def open_encoder(path: str | os.PathLike[str]) -> Opened:
         data, settings = read_folder(place)
         refuse_what_shapes_hide(settings)
         return _from_file(contents(data), place, asked, settings)
+    if place.parent.name == "checkpoints" and is_run(place.parent.parent) and asked is None:
+        return _from_checkpoint(place, find_run(place.parent.parent).recipe())
     held = contents(read_file(place))
     if held.words.get("format") == FORMAT and asked is None:
         return _from_run(place, RunDirectory(place.parent) if is_run(place.parent) else None)
@@ -129,14 +131,24 @@ def _run(folder: Path) -> RunDirectory:
 
 def _from_run(file: Path, run: RunDirectory | None) -> Opened:
     encoder, recipe, step = read_encoder(file)
+    return _of_recipe(encoder, recipe, step, run)
 
+
+def _from_checkpoint(file: Path, recipe: Recipe) -> Opened:
+    """The query encoder of a checkpoint that a run has kept, such as that of an epoch."""
+    encoder, step = read_checkpoint(file, recipe)
+    return _of_recipe(encoder, recipe, step, None)
+
+
+def _of_recipe(encoder: Encoder, recipe: Recipe, step: int, run: RunDirectory | None) -> Opened:
     def untrained(seed: int) -> nn.Module:
         with seeded(seed, torch.device("cpu")):
             made, _ = build_encoder(replace(recipe.encoder, norm_group=None), channels_of(recipe.pixels))
         return made.backbone
 
     preprocess = Preprocess.of(recipe)
-    about = f"{recipe.encoder.backbone} after {step:,} steps of {recipe.name}"
+    name, stem = recipe.encoder.backbone, recipe.encoder.stem
+    about = f"{name} after {step:,} steps of {recipe.name}"
     return Opened(
         encoder.backbone,
         preprocess,
@@ -145,8 +157,8 @@ def _from_run(file: Path, run: RunDirectory | None) -> Opened:
         encoder,
         run,
         recipe,
-        name=recipe.encoder.backbone,
-        stem=recipe.encoder.stem,
+        name=name,
+        stem=stem,
         channels=preprocess.channels,
     )
 
