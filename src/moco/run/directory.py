@@ -20,8 +20,8 @@ from moco.run.environment import Seeded, environment
 BEGINNING = "init.json"
 """What a run started from, where that was not random weights."""
 
-_EARLY = {".lock", "skipped.txt", "left_out.txt", "checkpoints", "data.json", "environment.json", "machine.json"}
-_EARLY |= {"auto.json", BEGINNING}
+_EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json", "auto.json"}
+_EARLY |= {BEGINNING, "left_out.txt"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
 

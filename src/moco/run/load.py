@@ -150,7 +150,7 @@ def _of_recipe(encoder: Encoder, recipe: Recipe, step: int, run: RunDirectory | 
         return made.backbone
 
     preprocess = Preprocess.of(recipe)
-    name, stem, channels = recipe.encoder.backbone, recipe.encoder.stem, preprocess.channels
+    name, stem = recipe.encoder.backbone, recipe.encoder.stem
     about = f"{name} after {step:,} steps of {recipe.name}"
     return Opened(
         encoder.backbone,
@@ -162,7 +162,7 @@ def _of_recipe(encoder: Encoder, recipe: Recipe, step: int, run: RunDirectory | 
         recipe,
         name=name,
         stem=stem,
-        channels=channels,
+        channels=preprocess.channels,
     )
 
 
