@@ -10,6 +10,7 @@ from moco import distributed
 from moco.auto.trial import Trial
 from moco.data.loader import Plan, WorkerLoader
 from moco.data.source import Source
+from moco.machine import Machine
 from moco.recipe import Recipe
 from moco.views import Views
 
@@ -29,6 +30,17 @@ def seconds_a_step(trial: Trial) -> float:
         [round(1e6 * float(np.median([first, *(trial.go(trial.step + 1) for _ in range(more))])))]
     )
     return max(1, microseconds) / 1e6
+
+
+def seconds_an_image(trial: Trial, source: Source | None, machine: Machine) -> float:
+    """What a training takes for one image, with reading it from `source`; None: images are in memory."""
+    step = seconds_a_step(trial) / trial.recipe.batch
+    if source is None:
+        return step
+    cut = seconds_to_cut(source, trial.recipe)
+    if trial.placement.device.type == "cpu":  # steps and decoding share the processors
+        return step + cut / max(1, trial.placement.threads)
+    return max(step, cut / max(1, machine.decoders))
 
 
 def seconds_to_cut(source: Source, recipe: Recipe, images: int = 32) -> float:

@@ -23,7 +23,7 @@ class Trial:
         self, recipe: Recipe, memory: Memory, placement: Placement, machine: Machine, fast: Collection[str] | None
     ) -> None:
         """`fast` names the forms to compute with; None: found out here, and then in `self.fast`."""
-        self.recipe = recipe
+        self.recipe, self.placement = recipe, placement
         self._training = build_training(recipe, len(memory), placement)
         compiled = (
             machine.compile if placement.device.type == "cpu" else "off"

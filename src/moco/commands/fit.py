@@ -13,7 +13,7 @@ import numpy as np
 from moco import distributed
 from moco.auto.budget import SEARCH, Budget, budget, seconds_of, words
 from moco.auto.plan import Rate, choose, outlook, rates
-from moco.auto.rates import seconds_a_step, seconds_to_cut
+from moco.auto.rates import seconds_an_image
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
 from moco.auto.views import Searched, longest, search
@@ -219,13 +219,7 @@ class _Fit:
     def _measure(self, network: Network) -> float:
         """Seconds that a training takes for one image, here and now."""
         trial = self._trial(network, self._untried, 10_000)
-        step = seconds_a_step(trial) / trial.recipe.batch
-        if self._start.memory is not None:
-            return step
-        cut = seconds_to_cut(self._start.source, trial.recipe)
-        if self._start.placement.device.type == "cpu":  # steps and decoding share the processors
-            return step + cut / max(1, self._start.placement.threads)
-        return max(step, cut / max(1, self._start.machine.decoders))
+        return seconds_an_image(trial, self._start.unread, self._start.machine)
 
     def _views(self, found: list[Rate], seconds: float) -> Searched | None:
         """The search, with the largest network that leaves each set of views enough steps; None where none does."""

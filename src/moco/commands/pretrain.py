@@ -13,6 +13,7 @@ from moco.auto.pace import Pace
 from moco.backbones import refuse_unknown
 from moco.commands.choose import choose_recipe, named_recipe
 from moco.commands.conclude import conclude, look_before
+from moco.commands.expect import expect
 from moco.commands.fit import Ask, fit, goes_on, usual
 from moco.commands.init import Beginning, beginning
 from moco.commands.initialise import begin_
@@ -184,6 +185,8 @@ def _pretrain(
     else:
         begin_(training, begin, run, tell.note)
         look_before(start, recipe, training.model.query_encoder)
+        if not run.read("auto.json"):
+            expect(start, recipe, plan.steps)
     fast, why = choose_fast(
         training, machine.compiles(placement.device.type), start.kept_fast, plan.steps - training.step, tell.note
     )

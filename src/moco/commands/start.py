@@ -43,6 +43,11 @@ class Start:
         return MemoryLoader(self.memory) if self.memory else WorkerLoader(self.source, views, self.machine.decoders)
 
     @property
+    def unread(self) -> Source | None:
+        """The images, where each is read when a step takes it; None where they are in memory."""
+        return self.source if self.memory is None else None
+
+    @property
     def kept_fast(self) -> list[str] | None:
         """The fast forms that a run which goes on has used; None where they are to be found out."""
         return list(self.saved.get("fast", [])) if self.saved and self.machine.compile == "auto" else None

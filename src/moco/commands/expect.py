@@ -1,0 +1,60 @@
+"""How long a run whose length is set will take here, said before its first step."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+
+from moco.auto.budget import words
+from moco.auto.plan import flops
+from moco.auto.rates import seconds_an_image
+from moco.auto.sample import sample_in_memory
+from moco.auto.trial import Trial
+from moco.commands.start import Start
+from moco.errors import MocoError
+from moco.recipe import Queue, Recipe
+from moco.recipe.auto import Network
+
+EVIDENT = {"cpu": 6e12, "cuda": 6e15}
+"""Products of a run that is over in about a minute anywhere, by the kind of device: nothing is measured for it."""
+
+LONG = 86400.0
+"""Seconds beyond which a run is said to be long, with what else could be done."""
+
+
+def expect(start: Start, recipe: Recipe, steps: int) -> None:
+    """Tell how long so many steps take, from a step or two on a few images; nothing for a run that is over in a minute.
+
+    Nothing either where the images that were tried cannot be read: the run will say so.
+    """
+    kind = start.placement.device.type
+    one = flops(Network(recipe.encoder.backbone, recipe.encoder.stem, recipe.image_size, 0))
+    if 4 * one * recipe.batch * steps < EVIDENT.get(kind, EVIDENT["cuda"]):
+        return
+    try:
+        seconds = steps * recipe.batch * _seconds_an_image(start, recipe)
+    except MocoError:
+        return
+    ends = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=seconds)
+    start.tell.note(
+        f"{steps:,} steps of {recipe.batch} images take about {words(seconds)} here, until {ends:%d %B, %H:%M}"
+    )
+    if seconds > LONG:
+        start.tell.note(
+            "that is more than a day on this machine: without a recipe's name, --time 2h fits a run to two hours; "
+            "a smaller --image-size, --encoder.backbone or fewer --epochs shorten this one"
+        )
+
+
+def _seconds_an_image(start: Start, recipe: Recipe) -> float:
+    """Of a trial with as few images a step as the BatchNorm groups allow, where a step is slow."""
+    memory = start.memory or sample_in_memory(start.source, recipe.image_size, start.machine.decoders)
+    batch = recipe.batch
+    if start.placement.device.type == "cpu":
+        batch = min(batch, recipe.encoder.norm_group or 32)
+    tried = replace(recipe, batch=batch, epochs=None, steps=100)
+    if isinstance(tried.dictionary, Queue):
+        keys = batch * (2 if tried.loss.symmetric else 1)
+        tried = replace(tried, dictionary=replace(tried.dictionary, size=max(keys, len(memory) // 4)))
+    trial = Trial(tried, memory, start.placement, start.machine, None)
+    return seconds_an_image(trial, start.unread, start.machine)
