@@ -49,8 +49,9 @@ def run(digits, made_once):
     """A run of a small, narrow encoder, as the demo's is, judged once."""
 
     def make(folder):
-        np.save(folder / "digits.npy", digits[0][:480])
-        np.savez(folder / "labelled.npz", images=digits[0][480:680], labels=digits[1][480:680])
+        rgb = digits[0][..., None].repeat(3, axis=3)
+        np.save(folder / "digits.npy", rgb[:480])
+        np.savez(folder / "labelled.npz", images=rgb[480:680], labels=digits[1][480:680])
         pretrain(folder / "digits.npy", folder / "run", override(v2(), SMALL), machine=MACHINE)
         evaluate(folder / "run", folder / "labelled.npz", ["knn"], against=["random"], machine=MACHINE)
 
@@ -82,6 +83,23 @@ def test_a_small_narrow_encoder_comes_back_from_every_format_that_can_express_it
     assert "digits.npy" in record["compared_on"], "the run's own images"
     assert f"{done.difference:.1e}" in notes.said[0]
     assert [p.name for p in tmp_path.iterdir()] == [name], "nothing beside it"
+
+
+def test_an_encoder_of_other_images_than_photographs_leaves_where_nothing_prepares_them(digits_file, tmp_path):
+    pretrain(digits_file, tmp_path / "run", override(v2(), SMALL), machine=MACHINE)
+    _, preprocess = load(tmp_path / "run")
+    assert preprocess.channels == 1, "gray, as the array is"
+    done, left = export_all(tmp_path / "run", tmp_path / "all")
+    assert {one.format for one in done} == {"torchvision", "safetensors", "onnx", "torch-export"}
+    assert all(one.difference <= 1e-5 for one in done)
+    assert "RGB photographs" in left["huggingface"]
+    told = json.loads((tmp_path / "all" / "onnx" / "export.json").read_text())
+    assert told["architecture"]["stem"]["bands"] == 1
+    with pytest.raises(MocoError, match="--preprocess is for RGB photographs"):
+        export(tmp_path / "run", "onnx", tmp_path / "pixels", preprocess=True)
+    digits_file.unlink()
+    with pytest.raises(MocoError, match="name some with --data"):
+        export(tmp_path / "run", "torchvision", tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", FORMATS)

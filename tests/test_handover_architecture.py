@@ -9,11 +9,13 @@ import torch
 from moco.backbones import build_backbone
 from moco.handover.architecture import IMAGENET, Model, ResNet, Stem, architecture
 
+RGB = SimpleNamespace(channels=3)
+
 
 def of(name, stem="imagenet"):
     with torch.device("meta"):
         backbone, _ = build_backbone(name, stem)
-    return architecture(SimpleNamespace(backbone=backbone, name=name))
+    return architecture(SimpleNamespace(backbone=backbone, name=name, preprocess=RGB))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,6 @@ def test_a_stem_of_stride_2_without_pooling_is_told_from_the_others():
 def test_the_heads_of_a_transformer_are_told_where_they_are_not_the_usual():
     with torch.device("meta"):
         net = timm.create_model("vit_small_patch16_224", num_classes=0, num_heads=12)
-    found = architecture(SimpleNamespace(backbone=net, name="timm:vit_small_patch16_224"))
+    found = architecture(SimpleNamespace(backbone=net, name="timm:vit_small_patch16_224", preprocess=RGB))
     assert found == Model("timm", "vit_small_patch16_224", (("num_heads", 12),))
     assert of("timm:vit_tiny_patch16_224") == Model("timm", "vit_tiny_patch16_224")

@@ -48,7 +48,7 @@ def test_known_architectures_open_without_any_code(name, kind, tmp_path):
 @pytest.fixture(scope="module")
 def run(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("card")
-    np.save(folder / "digits.npy", digits[0][:128])
+    np.save(folder / "digits.npy", digits[0][:128, ..., None].repeat(3, axis=3))
     changes = {
         "encoder.backbone": "resnet10w8",
         "encoder.stem": "small",

@@ -10,6 +10,7 @@ from moco.backbones import build_backbone
 from moco.handover.architecture import architecture
 from moco.handover.lines import classifier_place, head_source, timm_lines, torchvision_lines
 
+RGB = SimpleNamespace(channels=3)
 RESNETS = [
     ("resnet18", "imagenet"),
     ("resnet50", "small"),
@@ -35,7 +36,7 @@ def ours(name, stem):
     with torch.device("meta"):
         backbone, _ = build_backbone(name, stem)
     shapes = {name: tuple(t.shape) for name, t in backbone.state_dict().items()}
-    return architecture(SimpleNamespace(backbone=backbone, name=name)), shapes
+    return architecture(SimpleNamespace(backbone=backbone, name=name, preprocess=RGB)), shapes
 
 
 @pytest.mark.parametrize(("name", "stem"), [*RESNETS, *MODELS])

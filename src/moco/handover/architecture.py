@@ -110,7 +110,10 @@ def architecture(opened: Opened) -> Architecture:
     if found is not None:
         return found
     if opened.name.startswith("timm:"):
-        return Model("timm", name, _timm_options(opened.backbone, name))
+        bands = (("in_chans", opened.preprocess.channels),) if opened.preprocess.channels != 3 else ()
+        return Model("timm", name, _timm_options(opened.backbone, name) + bands)
+    if opened.preprocess.channels != 3:
+        return Unnamed(f"torchvision's {name} with a first convolution of {opened.preprocess.channels} channels")
     return Model("torchvision", name) if name else Unnamed()
 
 

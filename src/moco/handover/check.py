@@ -38,7 +38,7 @@ class Original:
 
     images: Sequence[Pixels]
     centred: Tensor
-    """uint8, N x 3 x S x S."""
+    """uint8, N x 3 x S x S; float32, N x C x S x S in [0, 1], where the encoder's images are no photographs."""
     outputs: list[Tensor]
 
 
@@ -55,7 +55,9 @@ def compare(parcel: Parcel, exported: Exported, known: Original) -> Comparison:
     """Ours beside the target's, on real images. Raises MocoError beyond TOLERANCE or GRAY_LEVEL."""
     largest = _largest(known.outputs, exported.again(known.centred))
     if exported.other_size is not None:
-        other = F.interpolate(known.centred.float(), exported.other_size, mode="bilinear").round().to(torch.uint8)
+        other = F.interpolate(known.centred.float(), exported.other_size, mode="bilinear")
+        if not known.centred.is_floating_point():
+            other = other.round().to(torch.uint8)
         largest = max(largest, _largest(parcel.outputs(other), exported.again(other)))
     if not largest <= TOLERANCE:
         raise MocoError(

@@ -27,8 +27,8 @@ class Deployed(nn.Module):
         self.backbone = copy.deepcopy(parcel.opened.backbone).eval()
         self.head = copy.deepcopy(parcel.head).eval() if parcel.head is not None else None
         self.pixels = parcel.pixels
-        self.register_buffer("mean", torch.tensor(parcel.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(parcel.std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(parcel.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(parcel.std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Features; features and projections with a head."""
@@ -74,15 +74,21 @@ def _takes(net: Deployed, form: nn.Module, parcel: Parcel) -> bool:
     side = other_size(parcel)
     try:
         with torch.no_grad():
-            form(net.inputs(parcel, torch.zeros(1, 3, side, side, dtype=torch.uint8)))
+            form(net.inputs(parcel, _noise(parcel, 1, side)))
     except Exception:  # whatever it says, it does not take them
         return False
     return True
 
 
+def _noise(parcel: Parcel, count: int, side: int) -> Tensor:
+    """Images as `Preprocess.centre` makes them."""
+    channels = parcel.opened.preprocess.channels
+    drawn = torch.arange(count * channels * side * side).remainder(251).view(count, channels, side, side)
+    return drawn.to(torch.uint8) if parcel.opened.preprocess.pixels is None else drawn / 251
+
+
 def _program(net: Deployed, parcel: Parcel, any_size: bool) -> ExportedProgram:
-    size = parcel.size
-    pixels = torch.arange(2 * 3 * size * size).remainder(251).to(torch.uint8).view(2, 3, size, size)
+    pixels = _noise(parcel, 2, parcel.size)
     dims = {0: Dim.DYNAMIC}
     if any_size:
         dims |= dict.fromkeys((1, 2) if parcel.pixels else (2, 3), Dim.DYNAMIC)
@@ -95,4 +101,7 @@ def taken_words(parcel: Parcel, any_size: bool) -> str:
     side = "S" if any_size else str(parcel.size)
     if parcel.pixels:
         return f"uint8 pixels, N x {side} x {side} x 3, RGB"
-    return f"float32, N x 3 x {side} x {side}, ((RGB / 255) - {list(parcel.mean)}) / {list(parcel.std)}"
+    channels, values = parcel.opened.preprocess.channels, "values in [0, 1]"
+    if parcel.opened.preprocess.pixels is None:
+        values = "(RGB / 255)"
+    return f"float32, N x {channels} x {side} x {side}, ({values} - {list(parcel.mean)}) / {list(parcel.std)}"

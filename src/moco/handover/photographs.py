@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from moco.data.decode import decode
 from moco.data.open import open_source
+from moco.data.seen import seen
 from moco.data.shard_names import is_url
 from moco.data.source import Source, Unreadable, sample
 from moco.errors import MocoError
 from moco.run.load import Opened
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
 
 COUNT = 8
 _CROP = 256
 
 
 def photographs(opened: Opened, data: str | os.PathLike[str] | None) -> tuple[list[Pixels], str]:
-    """Up to COUNT images (H x W x 3), spread over `data` or over what the run saw, and what they are in words.
+    """Up to COUNT images (H x W x C), spread over `data` or over what the run saw, and what they are in words.
 
     Where neither is named or can still be read here, parts of two photographs. Raises MocoError for `data` in which
-    nothing can be read.
+    nothing can be read, and where photographs are not what the encoder takes.
     """
+    pixels = opened.preprocess.pixels
     if data is not None:
-        return _some(open_source(data)), os.fspath(data)
+        return _some(seen(open_source(data), pixels)), os.fspath(data)
     where = opened.run.read("data.json").get("data") if opened.run is not None else None
     if where is not None and not is_url(where):
         try:
-            return _some(open_source(where)), where
+            return _some(seen(open_source(where), pixels)), where
         except MocoError:  # moved, or removed
             pass
+    if pixels is not None:
+        raise MocoError(
+            "this encoder's images are no photographs, and those of the run cannot be read here: name some with --data"
+        )
     return list(_supplied()), "photographs"
 
 

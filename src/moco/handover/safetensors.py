@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
@@ -74,6 +75,8 @@ def metadata(parcel: Parcel) -> dict[str, str]:
         "mean": json.dumps(parcel.mean),
         "std": json.dumps(parcel.std),
     }
+    pixels = parcel.opened.preprocess.pixels
+    told |= {"pixels": json.dumps(asdict(pixels))} if pixels is not None else {}
     return told | ({"recipe": to_json(recipe)} if recipe is not None else {})
 
 

@@ -32,14 +32,16 @@ class Format:
     """Writes into an empty folder; raises MocoError where a library is missing."""
     pixels: bool = False
     """Whether it can take uint8 pixels (`--preprocess`)."""
+    bands: bool = False
+    """Whether it leaves to others what images are made of, so that they need not be photographs."""
 
 
 FORMATS = {
-    "torchvision": Format(torchvision.obstacle, torchvision.write),
+    "torchvision": Format(torchvision.obstacle, torchvision.write, bands=True),
     "timm": Format(timm.obstacle, timm.write),
-    "safetensors": Format(safetensors.obstacle, safetensors.write),
-    "onnx": Format(onnx.obstacle, onnx.write, pixels=True),
-    "torch-export": Format(torch_export.obstacle, torch_export.write, pixels=True),
+    "safetensors": Format(safetensors.obstacle, safetensors.write, bands=True),
+    "onnx": Format(onnx.obstacle, onnx.write, pixels=True, bands=True),
+    "torch-export": Format(torch_export.obstacle, torch_export.write, pixels=True, bands=True),
     "huggingface": Format(huggingface.obstacle, huggingface.write),
     "detectron2": Format(detectron2.obstacle, detectron2.write),
     "mmdetection": Format(mmdetection.obstacle, mmdetection.write),
@@ -58,6 +60,11 @@ def obstacle(name: str, parcel: Parcel) -> str | None:
     """Why a format cannot hold a parcel; None where it can."""
     if parcel.pixels and not FORMATS[name].pixels:
         return f"{name} holds weights, which take no pixels (--preprocess)"
+    if parcel.opened.preprocess.pixels is not None:
+        if parcel.pixels:
+            return "--preprocess is for RGB photographs, which this encoder's images are not"
+        if not FORMATS[name].bands:
+            return f"{name} is about RGB photographs, which this encoder's images are not"
     return FORMATS[name].obstacle(parcel)
 
 
@@ -66,4 +73,5 @@ def refuse_what_does_not_fit(name: str, parcel: Parcel) -> None:
     reason = obstacle(name, parcel)
     if reason is not None:
         others = [other for other in FORMATS if obstacle(other, parcel) is None]
-        raise MocoError(f"{reason}; these formats hold this encoder: {', '.join(others)}")
+        hold = f"these formats hold this encoder: {', '.join(others)}" if others else "leave it out"
+        raise MocoError(f"{reason}; {hold}")
