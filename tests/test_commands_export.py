@@ -15,6 +15,7 @@ from moco import MocoError, export, load
 from moco.commands.evaluate import evaluate
 from moco.commands.export import export_all
 from moco.commands.pretrain import pretrain
+from moco.data.decide import Asked
 from moco.encoder import build_encoder
 from moco.handover import check
 from moco.handover.table import FORMATS, Format
@@ -51,7 +52,13 @@ def run(digits, made_once):
     def make(folder):
         np.save(folder / "digits.npy", digits[0][:480])
         np.savez(folder / "labelled.npz", images=digits[0][480:680], labels=digits[1][480:680])
-        pretrain(folder / "digits.npy", folder / "run", override(v2(), SMALL), machine=MACHINE)
+        pretrain(
+            folder / "digits.npy",
+            folder / "run",
+            override(v2(), SMALL),
+            machine=MACHINE,
+            asked=Asked(bands="rgb"),
+        )
         evaluate(folder / "run", folder / "labelled.npz", ["knn"], against=["random"], machine=MACHINE)
 
     return made_once("exported-run", make) / "run"
