@@ -1,4 +1,4 @@
-"""Every export of an encoder, its check included: seconds, size, and how far the features that come back differ.
+"""Every export of an encoder, its check included: processor seconds, size, how far the features that come back differ.
 
 python benchmarks/export.py [--encoder torchvision:resnet50] [--data IMAGES] [--json | --table]
 """
@@ -18,16 +18,16 @@ from moco.handover.table import FORMATS
 
 
 class Clock(Silent):
-    """Hears when a format is done; its time is since the one before."""
+    """Hears when a format is done; its time is what processors spent since the one before, whoever else used them."""
 
     def __init__(self) -> None:
-        self.last = time.perf_counter()
+        self.last = time.process_time()
         self.seconds: list[float] = []
 
     def note(self, text: str) -> None:
         """Where a format is done, or left out in no time, its seconds are kept."""
         if "opened again by" in text or text.startswith(tuple(f"{name}: " for name in FORMATS)):
-            now = time.perf_counter()
+            now = time.process_time()
             self.seconds.append(now - self.last)
             self.last = now
 
@@ -69,16 +69,16 @@ def measured(one: Export, seconds: float) -> dict[str, Any]:
         "difference": float(f"{one.difference:.2g}"),
         "gray_levels": None if one.pixels is None else round(255 * one.pixels, 2),
         "megabytes": round(size / 1e6, 1),
-        "seconds": round(seconds, 1),
+        "processor_seconds": round(seconds, 1),
     }
 
 
 def table(rows: dict[str, dict[str, Any]], left: dict[str, str]) -> str:
     """The rows in Markdown."""
-    lines = ["| format | opened again by | features differ by | MB | s |", "|---|---|---|---|---|"]
+    lines = ["| format | opened again by | features differ by | MB | processor s |", "|---|---|---|---|---|"]
     for name, row in rows.items():
         shown = "0" if row["difference"] == 0 else f"{row['difference']:.1e}"
-        lines.append(f"| `{name}` | {row['opened_by']} | {shown} | {row['megabytes']} | {row['seconds']} |")
+        lines.append(f"| `{name}` | {row['opened_by']} | {shown} | {row['megabytes']} | {row['processor_seconds']} |")
     return "\n".join([*lines, *(f"| `{name}` | – | {why} | | |" for name, why in left.items())])
 
 

@@ -90,7 +90,7 @@ def test_a_checkpoint_that_was_kept_is_opened_by_the_recipe_of_its_run(images, t
     whole = open_encoder(tmp_path / "run")
     kept = open_encoder(tmp_path / "run" / "checkpoints" / "last.pt")
     assert kept.stem == "half"
-    x = torch.randn(2, 3, 16, 16)
+    x = torch.randn(2, kept.channels, 16, 16)
     with torch.no_grad():
         assert torch.equal(kept.backbone(x), whole.backbone(x))
         assert torch.equal(kept.whole(x), whole.whole(x))

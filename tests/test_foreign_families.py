@@ -1,6 +1,7 @@
 """Transformers, ConvNeXts and listed models: files of their libraries give the features of the library's own model."""
 
 import argparse
+import json
 import warnings
 
 import pytest
@@ -260,3 +261,34 @@ def test_the_usual_transformers_have_the_name_and_the_heads_of_timm(name, dinov2
     assert read.name == f"timm:{name}"
     assert read.size == (518 if dinov2 else 224)
     assert read.outline.blocks[0].attn.num_heads == net.blocks[0].attn.num_heads
+
+
+@pytest.mark.parametrize("name", ["resnet18d", "efficientnet_b0"])
+def test_timms_models_are_found_where_nothing_names_them_and_that_is_said(name, tmp_path):
+    torch.manual_seed(0)
+    net = timm.create_model(name, num_classes=0).eval()
+    torch.save({"backbone": net.state_dict()}, tmp_path / "x.pth")
+    opened = open_encoder(tmp_path / "x.pth")
+    x = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        assert same(opened.backbone(x), net(x))
+    assert any("timm:NAME=FILE says which" in note for note in opened.notes)
+
+
+def test_a_folder_of_timm_names_its_model_and_its_normalisation(tmp_path):
+    net = timm.create_model("resnet18d", num_classes=3).eval()
+    told = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "input_size": [3, 96, 96]}
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18d", "pretrained_cfg": told}))
+    torch.save(net.state_dict(), tmp_path / "pytorch_model.bin")
+    opened = open_encoder(tmp_path)
+    assert opened.name == "timm:resnet18d"
+    assert opened.preprocess.size == 96
+    assert opened.preprocess.normalize.std == (0.25, 0.25, 0.25)
+
+
+def test_a_transformer_with_parts_that_shapes_do_not_tell_is_no_plain_one():
+    with shapes_alone(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("vit_base_patch16_clip_224", "vit_base_patch16_siglip_224", "deit_tiny_distilled_patch16_224"):
+            net = timm.create_model(name, num_classes=0)
+            assert transformers_of.read({k: v.to("meta") for k, v in net.state_dict().items()}) is None

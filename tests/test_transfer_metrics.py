@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from transfer_data import make_coco, make_voc
 from moco.errors import MocoError
 from moco.transfer.layouts.annotated import Annotated, Part, Thing
 from moco.transfer.layouts.cityscapes import read_cityscapes
-from moco.transfer.layouts.coco import read_coco, read_keypoints
+from moco.transfer.layouts.coco import read_coco, read_keypoints, read_lvis
 from moco.transfer.layouts.outlines import packed, rle
 from moco.transfer.layouts.voc import read_voc
 from moco.transfer.metrics.cityscapes import cityscapes_precision
@@ -177,6 +178,22 @@ def test_lvis_judges_a_category_only_where_it_is_known_to_be_or_not_to_be(tmp_pa
     known[other] = Annotated(**{**vars(known[other]), "absent": (1,)})
     assert average_precision(Part(**{**vars(part), "images": tuple(known)}), right, lvis=True)["AP"] < 0.99
     assert average_precision(part, right)["AP"] < 0.99, "COCO counts it everywhere"
+
+
+def test_rare_common_and_frequent_are_what_the_file_of_lvis_says(tmp_path):
+    root = make_coco(tmp_path / "coco", kinds=("lvis",))
+    for name in ("lvis_train", "lvis_val"):
+        file = root / "annotations" / f"{name}.json"
+        content = json.loads(file.read_text())
+        for category, letter in zip(content["categories"], "fr", strict=True):
+            category["frequency"] = letter
+        file.write_text(json.dumps(content))
+    part, test = read_lvis(root, None, None)
+    assert part.frequencies == test.frequencies == ("f", "r")
+    right = [one for one in perfect(part) if 1 not in one.labels]
+    scores = average_precision(part, right, lvis=True)
+    assert (scores["AP frequent"], scores["AP rare"]) == (pytest.approx(1, abs=0.6), 0.0)
+    assert "AP common" not in scores
 
 
 def test_iou_leaves_void_out():

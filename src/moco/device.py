@@ -55,7 +55,11 @@ def place(machine: Machine) -> Placement:
     """
     device = find_device(machine.device)
     most = machine.threads or torch.get_num_threads()
-    if machine.precision == "auto" or (machine.threads is None and device.type == "cpu" and most > 1):
+    if machine.reproducible:
+        precision = "bf16" if machine.precision == "bf16" else "fp32"
+        reason = f"{precision} on {_name(device, most)}, by rule (--machine.reproducible)"
+        placement = Placement(device, precision == "bf16", True, most, reason)
+    elif machine.precision == "auto" or (machine.threads is None and device.type == "cpu" and most > 1):
         placement = _measured(device, machine, most)
     else:
         reason = f"{machine.precision} on {_name(device, most)}, as set"

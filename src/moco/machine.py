@@ -26,6 +26,9 @@ class Machine:
     """`auto`: bf16 autocast where a short measurement shows that it is faster. Loss, keys and weights stay fp32."""
     compile: Literal["auto", "on", "off"] = "auto"
     """`auto`: on a GPU, forms compiled for it where a check at the start finds them right and faster. `off`: plain."""
+    reproducible: bool = False
+    """Precision (fp32, where it is not set) and threads by rule instead of by measurement: the same command twice gives
+    the same encoder to the bit. `auto` must then be told its length and its views."""
     threads: int | None = None
     """CPU threads of torch; None: all cores, or one where a measurement shows that more are slower."""
     workers: int | None = None
@@ -50,6 +53,10 @@ class Machine:
     """With several processes: steps between two comparisons of their weights and dictionaries."""
     max_skipped: float = 0.01
     """Share of unreadable files beyond which the run stops."""
+
+    def compiles(self, device: str) -> Literal["auto", "on", "off"]:
+        """`compile`; forms that are taken if they are measured to be faster, as on a GPU, are left out by rule."""
+        return "off" if self.reproducible and self.compile == "auto" and device != "cpu" else self.compile
 
     @property
     def decoders(self) -> int:

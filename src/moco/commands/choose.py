@@ -51,7 +51,7 @@ def choose_recipe(
         tell.choices(choices)
         fitted = made.into(fitted, own)
         check(fitted)
-        return _with_a_note_on_its_queue(fitted, facts, tell)
+        return _with_a_note_on_its_queue(fitted, facts, tell) if "dictionary.size" in changes else fitted
     chosen = recipe if isinstance(recipe, Recipe) else named_recipe(recipe)
     if views is not None:
         chosen = dataclasses.replace(chosen, query_view=named_views(views), key_view=None)

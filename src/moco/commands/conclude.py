@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import shlex
-
-import torch
+from collections.abc import Callable
 
 from moco import distributed
 from moco.auto.sample import sample_in_memory
 from moco.auto.verdict import verdict
 from moco.commands.start import Start
-from moco.device import seeded
+from moco.encoder import Encoder
 from moco.errors import MocoError
-from moco.model import Contrastive
 from moco.recipe import Recipe
 from moco.run.encoder_file import read_encoder
-from moco.scores.probe import Probe
+from moco.scores.probe import Found, Probe
+
+_FILE = "verdict.json"
+
+
+def look_before(start: Start, recipe: Recipe, encoder: Encoder) -> None:
+    """Keep what the probe finds in the encoder that a run begins with, for the verdict at its end."""
+    _tried(start, lambda: start.run.write(_FILE, {"before": _probed(start, recipe, encoder)}))
 
 
 def conclude(start: Start, recipe: Recipe) -> None:
-    """Compare the encoder with itself before training, tell the verdict and write verdict.json; once a run.
-
-    Where no sample of the images can be read any more, that is said, and nothing else is lost.
-    """
-    if distributed.on_main(lambda: bool(start.run.read("verdict.json"))):
+    """Look at the encoder again, tell the verdict and keep it; once a run. Nothing for a run that was not looked at."""
+    kept = distributed.on_main(lambda: start.run.read(_FILE))
+    if "before" not in kept or "sentence" in kept:
         return
+
+    def look() -> None:
+        after = _probed(start, recipe, read_encoder(start.run.encoder)[0])
+        said = verdict(kept["before"], after, shlex.quote(str(start.run.path)))
+        start.run.write(_FILE, {"sentence": said, "before": kept["before"], "after": after})
+        start.tell.note(said)
+
+    _tried(start, look)
+
+
+def _tried(start: Start, look: Callable[[], None]) -> None:
+    """On the main process; where no sample of the images can be read, that is said, and nothing else is lost."""
     try:
-        said = distributed.main_alone(lambda: _compared(start, recipe))
+        distributed.main_alone(look)
     except MocoError as error:
-        said = f"no verdict: {error}"
-    start.tell.note(said)
+        start.tell.note(f"no verdict without labels: {error}")
 
 
-def _compared(start: Start, recipe: Recipe) -> str:
+def _probed(start: Start, recipe: Recipe, encoder: Encoder) -> Found:
     memory = start.memory or sample_in_memory(start.source, recipe.image_size, start.machine.decoders)
-    probe = Probe(memory, recipe, start.placement)
-    with seeded(recipe.seed, torch.device("cpu")):
-        fresh = Contrastive(recipe).query_encoder
-    trained, _, _ = read_encoder(start.run.encoder)
-    for module in (fresh, trained):
-        start.placement.put(module)
-    before, after = probe(fresh), probe(trained)
-    said = verdict(before, after, shlex.quote(str(start.run.path)))
-    start.run.write("verdict.json", {"sentence": said, "before": before, "after": after})
-    return said
+    start.placement.put(encoder)
+    return Probe(memory, recipe, start.placement)(encoder)

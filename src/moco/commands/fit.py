@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from moco import distributed
 from moco.auto.budget import SEARCH, Budget, budget, seconds_of, words
 from moco.auto.plan import Rate, choose, outlook, rates
@@ -17,6 +19,7 @@ from moco.auto.trial import Trial
 from moco.auto.views import Searched, longest, search
 from moco.commands.start import Start
 from moco.data.decide import Decided
+from moco.data.labelled import Labelled
 from moco.data.memory import Memory
 from moco.data.survey import Survey
 from moco.errors import MocoError
@@ -29,6 +32,9 @@ from moco.scores.probe import Found, Probe
 LOOKED_AT = 3 * 1024 / 4
 """Images of a look at the encoder without labels, as a step counts them: it passes them forward alone."""
 
+
+NEIGHBOURS = 20
+"""k of the kNN that `--watch` measures, at most; the 200 of the papers are more than many a set has in a class."""
 
 UNTRIED = CANDIDATES[0]
 """The set of views for runs that are too short to try any, where the images ask for no other."""
@@ -117,17 +123,18 @@ def _fixed(ask: Ask) -> dict[str, Any]:
     return {name: values.get(name, value) for name, value in ask.changes.items()}
 
 
-def fit(start: Start, ask: Ask, began: float, watched: int) -> Recipe:
+def fit(start: Start, ask: Ask, began: float, watched: Labelled | None) -> Recipe:
     """The recipe, chosen by measuring; tells each choice, and writes auto.json with what was measured.
 
-    `began` is when the command was started (time.monotonic), `watched` how many images `--watch` looks at.
+    `began` is when the command was started (time.monotonic), `watched` what `--watch` looks at.
     """
     return _Fit(start, ask, began, watched).recipe()
 
 
 class _Fit:
-    def __init__(self, start: Start, ask: Ask, began: float, watched: int) -> None:
-        self._start, self._ask, self._began, self._watched = start, ask, began, watched
+    def __init__(self, start: Start, ask: Ask, began: float, watched: Labelled | None) -> None:
+        self._start, self._ask, self._began = start, ask, began
+        self._judging, self._watched = ({}, 0) if watched is None else (_judging(watched), _looked_at(watched))
         self._fixed = _fixed(ask)
         self._loose = {k: v for k, v in self._fixed.items() if k not in ("epochs", "steps")}
         self._facts = DataFacts(start.facts.images, start.facts.short_side)
@@ -172,7 +179,8 @@ class _Fit:
         self, facts: DataFacts, views: str, fixed: dict[str, Any], length: Length | None = None
     ) -> tuple[Recipe, list[Choice]]:
         recipe, choices = auto(facts, views, None, fixed, length)
-        return self._ask.into(recipe), choices
+        judging = {name: value for name, value in self._judging.items() if name not in fixed}
+        return self._ask.into(override(recipe, judging)), choices
 
     @property
     def _spent(self) -> float:
@@ -271,6 +279,17 @@ class _Fit:
             "outlook": said,
         }
         distributed.on_main(lambda: self._start.run.write("auto.json", record))
+
+
+def _looked_at(watched: Labelled) -> int:
+    return len(watched.source) + (len(watched.bank.source) if watched.bank is not None else 0)
+
+
+def _judging(watched: Labelled) -> dict[str, Any]:
+    """kNN as `moco evaluate` has it: by the backbone's features, and of no more neighbours than half the smallest class."""
+    labels = watched.labels if watched.bank is None else watched.bank.labels
+    smallest = int(np.bincount(labels).min(initial=2 * NEIGHBOURS, where=np.bincount(labels) > 0))
+    return {"knn.k": max(1, min(NEIGHBOURS, smallest // 2)), "knn.temperature": 0.07, "knn.features": "backbone"}
 
 
 def _seconds(do: Callable[[], object]) -> float:

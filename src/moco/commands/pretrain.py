@@ -12,7 +12,7 @@ from moco import distributed
 from moco.auto.pace import Pace
 from moco.backbones import refuse_unknown
 from moco.commands.choose import choose_recipe, named_recipe
-from moco.commands.conclude import conclude
+from moco.commands.conclude import conclude, look_before
 from moco.commands.fit import Ask, fit, goes_on, usual
 from moco.commands.init import Beginning, beginning
 from moco.commands.initialise import begin_
@@ -97,6 +97,7 @@ def pretrain(
         ask = dataclasses.replace(ask, made=made)
         chosen = distributed.on_main(lambda: _kept(run, recipe, ask))
         if chosen is None and recipe == "auto" and _is_measured(ask, source):
+            _refuse_to_measure(machine)
             _refuse(usual(facts, ask), images)
         else:
             chosen = chosen or distributed.on_main(
@@ -118,7 +119,7 @@ def pretrain(
                 )
             show: Show = tell
             if chosen is None:
-                chosen = fitted = fit(begun, ask, began, _looked_at(watched))
+                chosen = fitted = fit(begun, ask, began, watched)
                 _refuse(fitted, images)
                 distributed.on_main(lambda: claim_run(run, fitted, machine, record))
                 if (seconds := ask.seconds(begun.placement.device.type)) is not None:
@@ -158,10 +159,12 @@ def _is_measured(ask: Ask, source: Source) -> bool:
     return not (length_is_set and (ask.views_are_set or source.hints.views is not None))
 
 
-def _looked_at(watched: Labelled | None) -> int:
-    if watched is None:
-        return 0
-    return len(watched.source) + (len(watched.bank.source) if watched.bank is not None else 0)
+def _refuse_to_measure(machine: Machine) -> None:
+    if machine.reproducible:
+        raise MocoError(
+            "--machine.reproducible: auto fits a run to the time by measuring this machine, which is never twice the same; "
+            "name --steps (or --epochs) and --views, or the recipe.json of a run that was fitted"
+        )
 
 
 def _report(out: Path) -> Path:
@@ -185,7 +188,10 @@ def _pretrain(
         tell.note(f"going on from step {training.step:,} of {plan.steps:,}")
     else:
         begin_(training, begin, run, tell.note)
-    fast, why = choose_fast(training, machine.compile, start.kept_fast, plan.steps - training.step, tell.note)
+        look_before(start, recipe, training.model.query_encoder)
+    fast, why = choose_fast(
+        training, machine.compiles(placement.device.type), start.kept_fast, plan.steps - training.step, tell.note
+    )
     if why:
         tell.note(why)
     start.write_down(fast, why)

@@ -19,25 +19,28 @@ from moco.errors import MocoError
 from moco.foreign.architecture import Architecture, Misfit, misfit
 from moco.foreign.containers import Tensors
 
-_ALIKE = 0.9
-"""Share of a family's names, numbers aside, that a file of this family has at least."""
+_ALIKE = 0.7
+"""Share of names, numbers aside, that a file and a model of its family have in common, of the fewer of the two."""
 
 
-def listed(tensors: Tensors, words: Mapping[str, Any]) -> Iterator[tuple[str, Tensors, Architecture]]:
-    """(prefix, the tensors below it, the model) of each set of names that a listed model fits completely."""
+def listed(tensors: Tensors, words: Mapping[str, Any]) -> Iterator[tuple[str, Architecture, bool]]:
+    """(prefix, the model, whether the file itself names it) of the sets of names that a listed model fits completely.
+
+    The first model of the most alike family; in a family the shortest name comes first.
+    """
     tried: set[str] = set()
     for name in _named(words):
         found = list(_fits(tensors, name))
-        yield from found
+        yield from ((prefix, one, True) for prefix, one in found)
         if found:
             return
         tried.add(name)
-    for family in (*_torchvision_families(), *_timm_families(tensors)):
-        if not _alike(tensors, family[0]):
-            continue
+    families = [*_torchvision_families(), *_timm_families(tensors)]
+    alike = [(_alike(tensors, family[0]), family) for family in families]
+    for _, family in sorted((pair for pair in alike if pair[0] >= _ALIKE), key=lambda pair: -pair[0]):
         for name in family:
             found = list(_fits(tensors, name)) if name not in tried else []
-            yield from found
+            yield from ((prefix, one, False) for prefix, one in found)
             if found:
                 return
 
@@ -61,8 +64,9 @@ def with_channels(first: str, channels: int, of: Architecture) -> nn.Module:
 
 
 def first_name(one: Architecture) -> str:
-    """The name, among the first of a model's tensors, that says most about where it belongs."""
-    return max(list(one.outline.state_dict())[:4], key=lambda tensor: tensor.count("."))
+    """The name of a model's first convolution, or of its first tensor where it has none."""
+    names = one.outline.state_dict()
+    return next((name for name, tensor in names.items() if tensor.ndim == 4), next(iter(names)))
 
 
 def other_channels(inside: Tensors, one: Architecture, why: Misfit) -> Architecture | None:
@@ -78,13 +82,13 @@ def other_channels(inside: Tensors, one: Architecture, why: Misfit) -> Architect
     return replace(one, channels=channels, name=None, make=partial(with_channels, first, channels, one))
 
 
-def _fits(tensors: Tensors, name: str) -> Iterator[tuple[str, Tensors, Architecture]]:
+def _fits(tensors: Tensors, name: str) -> Iterator[tuple[str, Architecture]]:
     one = architecture(name)
     for prefix, inside in _below(tensors, first_name(one)):
         why = misfit(inside, one)
         other = other_channels(inside, one, why) if why is not None else one
         if other is not None:
-            yield prefix, inside, other
+            yield prefix, other
 
 
 def _below(tensors: Tensors, first: str) -> Iterator[tuple[str, Tensors]]:
@@ -92,12 +96,11 @@ def _below(tensors: Tensors, first: str) -> Iterator[tuple[str, Tensors]]:
         yield prefix, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _alike(tensors: Tensors, name: str) -> bool:
+def _alike(tensors: Tensors, name: str) -> float:
+    """How much of the names of a model and of the most alike part of a file is in both."""
     wanted = {_plain(k) for k in architecture(name).outline.state_dict()}
-    return any(
-        len(wanted & {_plain(k) for k in inside}) >= _ALIKE * len(wanted)
-        for _, inside in _below(tensors, first_name(architecture(name)))
-    )
+    parts = ({_plain(k) for k in inside} for _, inside in _below(tensors, first_name(architecture(name))))
+    return max((len(wanted & part) / min(len(wanted), len(part)) for part in parts), default=0.0)
 
 
 def _plain(name: str) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Contents, Tensors
-from moco.foreign.prefixes import Found, Near, backbones, backbones_named, below, beside, choose, once
+from moco.foreign.prefixes import LISTED, Found, Near, backbones, backbones_named, below, beside, choose, once
 from moco.foreign.resnets import PlannedResNet, read_plan
 
 
@@ -116,6 +116,11 @@ def _notes(held: Contents, found: Found, used: set[str]) -> list[str]:
     notes = [f"taken: {architecture.about}, {found.place}" + (f"; left aside: {left}" if left else "")]
     if held.objects:
         notes.append(f"objects that were left unmade: {', '.join(sorted(held.objects)[:4])}")
+    if found.dialect == LISTED and architecture.about.startswith("timm:"):
+        notes.append(
+            f"{architecture.about} is the first of timm's models with these names and shapes; if it is another "
+            "(tf_..., say, pads otherwise), timm:NAME=FILE says which"
+        )
     if architecture.channels != 3:
         notes.append(
             f"its first convolution takes {architecture.channels} channels, in the order and scale it was trained on"

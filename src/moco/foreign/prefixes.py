@@ -17,6 +17,12 @@ from moco.foreign.listed import first_name, listed, other_channels
 DIALECTS: list[Dialect] = [*resnets.DIALECTS, *transformers.DIALECTS, *convnexts.DIALECTS, *haiku.DIALECTS]
 """A library's names for a family of architectures are a line here."""
 
+LISTED, TOLD = "a list of models", "its own word for its model"
+"""The dialects of what was compared with a library's models, one by one or the one that the file names."""
+
+_FEW = 3
+"""Tensors that may be strange in a file without its being taken for another model."""
+
 _QUERY = {"q", "query", "online", "student", "base"}
 _KEY = {"k", "key", "keys", "target", "teacher", "momentum", "ema", "averaged", "avg", "slow", "tm", "offline", "loss"}
 """What libraries call the encoder that is trained, and the one that follows it."""
@@ -69,9 +75,10 @@ def backbones(tensors: Tensors, words: Mapping[str, Any]) -> tuple[list[Found], 
                 found.append(Found(prefix, architecture, dialect.translate, dialect.name, landmark))
             else:
                 near.append(Near(prefix, architecture, why))
-    if not found and not any(_half(one.why) for one in near):
+    if not found and not any(_changed(one.why) for one in near):
         found = [
-            Found(prefix, one, dict, "listed", prefix + first_name(one)) for prefix, _, one in listed(tensors, words)
+            Found(prefix, one, dict, TOLD if told else LISTED, prefix + first_name(one))
+            for prefix, one, told in listed(tensors, words)
         ]
     return found, near
 
@@ -96,9 +103,9 @@ def backbones_named(tensors: Tensors, named: Architecture) -> tuple[list[Found],
     return found, near
 
 
-def _half(why: Misfit) -> bool:
-    """A part of a checkpoint: nothing in it is strange, something is missing."""
-    return bool(why.missing) and not why.extra and not why.wrong
+def _changed(why: Misfit) -> bool:
+    """Not another model but a part of this one, or one with a tensor changed: models differ in each of their blocks."""
+    return why.size <= _FEW or (bool(why.missing) and not why.extra and not why.wrong)
 
 
 def _read(dialect: Dialect, inside: Tensors, prefix: str, tensors: Tensors) -> Architecture | None:

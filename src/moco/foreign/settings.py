@@ -13,6 +13,10 @@ from moco.recipe import Normalize
 
 def preprocess_of(settings: Mapping[str, Any], otherwise: Preprocess) -> Preprocess:
     """Size and normalisation by preprocessor_config.json; what it does not say is taken from `otherwise`."""
+    told = settings.get("pretrained_cfg")
+    if isinstance(told, Mapping):  # timm's
+        size = (told.get("input_size") or [None])[-1]
+        settings = {"size": size, "image_mean": told.get("mean"), "image_std": told.get("std")}
     size = settings.get("crop_size") or settings.get("size")
     if isinstance(size, Mapping):
         size = size.get("height") or size.get("shortest_edge")

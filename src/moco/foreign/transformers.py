@@ -18,6 +18,10 @@ from moco.foreign.listed import in_timm
 _NAMES = {192: "tiny", 384: "small", 768: "base", 1024: "large", 1280: "huge"}
 
 
+_OTHER = {"attn_pool", "dist_token", "norm_pre", "rel_pos_bias", "rope"}
+"""Parts of timm's other transformers: what is computed with them is not read off shapes."""
+
+
 def usual_heads(width: int) -> int:
     """Heads of a ViT of this width: 64 wide, but for the 16 of ViT-H, -g and -G (arXiv:2106.04560).
 
@@ -48,7 +52,11 @@ def read(tensors: Tensors, heads: int | None = None, eps: float = 1e-6) -> Archi
     parts = (patch, position, hidden, second, qkv)
     if patch is None or position is None or hidden is None or second is None or qkv is None:
         return None
-    if any(p is None or p.ndim < 2 for p in parts) or patch.ndim != 4 or "dist_token" in tensors:
+    if (
+        any(p is None or p.ndim < 2 for p in parts)
+        or patch.ndim != 4
+        or _OTHER & {name.split(".")[0] for name in tensors}
+    ):
         return None
     width, channels, side = int(patch.shape[0]), int(patch.shape[1]), int(patch.shape[-1])
     depth = 1 + max(int(m[1]) for name in tensors if (m := re.match(r"blocks\.(\d+)\.", name)))
@@ -74,11 +82,10 @@ def read(tensors: Tensors, heads: int | None = None, eps: float = 1e-6) -> Archi
         "class_token": bool(classes),
         "no_embed_class": alone,
         "reg_tokens": registers,
-        "pre_norm": "norm_pre.weight" in tensors,
         "global_pool": "avg" if "fc_norm.weight" in tensors or not classes else "token",
         "fc_norm": "fc_norm.weight" in tensors,
     }
-    plain = not (registers or swiglu or alone or eps != 1e-6 or options["qk_norm"] or options["pre_norm"])
+    plain = not (registers or swiglu or alone or eps != 1e-6 or options["qk_norm"])
     plain = plain and heads == usual and options["global_pool"] == "token" and options["qkv_bias"]
     name = _name(width, depth, side, grid * side, options["mlp_ratio"], options["init_values"]) if plain else None
     about = f"a ViT of {depth} blocks, {width} wide, {heads} heads, patches of {side} px"

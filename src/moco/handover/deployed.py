@@ -52,6 +52,8 @@ def traced(parcel: Parcel) -> tuple[Deployed, ExportedProgram, bool]:
 
     A network that is bound to one size (a vision transformer) keeps it. Raises MocoError where it cannot be traced.
     """
+    if not hasattr(Dim, "DYNAMIC"):
+        raise MocoError(f"this format needs torch 2.6 or later, and here is {torch.__version__}; take another format")
     net = Deployed(parcel).eval()
     if _takes(net, net, parcel):
         try:

@@ -1,4 +1,4 @@
-"""onnx: a graph for onnxruntime and everything else that reads ONNX; opset 20."""
+"""onnx: a graph for onnxruntime and everything else that reads ONNX."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from moco.handover.safetensors import metadata
 from moco.run.atomic import write_atomically
 
 FILE = "encoder.onnx"
+OPSET = 20
 _LARGEST = 2**31 - 2**20
 """Bytes of a protobuf file."""
 
@@ -40,7 +41,9 @@ def write(parcel: Parcel, folder: Path) -> Exported:
     batch = {0: "images", **({1: "height", 2: "width"} if parcel.pixels else {2: "height", 3: "width"})}
     try:
         with _quiet():
-            made = torch.onnx.export(program, input_names=["images"], output_names=names, dynamo=True, verbose=False)
+            made = torch.onnx.export(
+                program, input_names=["images"], output_names=names, opset_version=OPSET, dynamo=True, verbose=False
+            )
             assert made is not None
             model = made.model_proto
     except Exception as error:  # an operation that has no ONNX form raises one of many kinds

@@ -21,6 +21,7 @@ from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Contents, contents
 from moco.foreign.files import files_in, read_file, read_folder
 from moco.foreign.open import Backbone, read_backbone
+from moco.foreign.prefixes import LISTED, TOLD
 from moco.foreign.settings import preprocess_of, refuse_what_shapes_hide
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize, Recipe, channels_of
@@ -103,7 +104,9 @@ def open_encoder(path: str | os.PathLike[str]) -> Opened:
     if place.is_dir():
         data, settings = read_folder(place)
         refuse_what_shapes_hide(settings)
-        return _from_file(contents(data), place, asked, settings)
+        held = contents(data)
+        held.words |= {f"config.{key}": word for key, word in settings.items() if isinstance(word, str)}
+        return _from_file(held, place, asked, settings)
     if place.parent.name == "checkpoints" and is_run(place.parent.parent) and asked is None:
         return _from_checkpoint(place, find_run(place.parent.parent).recipe())
     held = contents(read_file(place))
@@ -183,7 +186,7 @@ def _from_file(held: Contents, file: Path, asked: str | None, settings: Mapping[
     preprocess = Preprocess(found.architecture.size, Normalize())
     if settings:
         preprocess = preprocess_of(settings, preprocess)
-    elif found.architecture.name and found.dialect == "listed" and name.startswith("timm:"):
+    elif found.dialect in (LISTED, TOLD) and name.startswith("timm:"):
         preprocess = _timm_preprocess(name.removeprefix("timm:"))
     return _opened(found, file, preprocess)
 

@@ -87,6 +87,8 @@ class Part:
     """How many there were, with those that are left out."""
     values: tuple[tuple[int, int], ...] = ()
     """(value in a label mask, class), where masks hold other numbers than classes; all others are void."""
+    frequencies: tuple[str, ...] = ()
+    """Of LVIS: how common each class is in the training images: r (rare), c or f."""
     eleven: bool = False
     """VOC 2007: precision is read at eleven points."""
     source: str = ""

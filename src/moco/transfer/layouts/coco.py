@@ -102,6 +102,7 @@ def _part(data: Path, file: Path, content: _Json, learnt: Part | None, read: _Re
         words.skeleton,
         tuple(complaints.found),
         count,
+        frequencies=words.frequencies,
         source=f"{file}",
     )
 
@@ -118,13 +119,15 @@ def _words(file: Path, categories: list[_Json], learnt: Part | None) -> Part:
     points = tuple(str(p) for p in next((c["keypoints"] for c in categories if c.get("keypoints")), ()))
     pairs = next((c["skeleton"] for c in categories if c.get("skeleton")), ())
     skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in pairs)
+    frequencies = tuple(str(c["frequency"]) for c in categories if c.get("frequency") in ("r", "c", "f"))
+    frequencies = frequencies if len(frequencies) == len(names) else ()
     if learnt is None:
-        return Part((), names, ids, points, skeleton)
+        return Part((), names, ids, points, skeleton, frequencies=frequencies)
     if not set(names) & set(learnt.classes):
         raise MocoError(f"{file}: none of its categories ({', '.join(names[:5])}) is learnt from the training file")
     known = dict(zip(names, ids, strict=True))
     matched = tuple(known.get(name, -1 - i) for i, name in enumerate(learnt.classes))
-    return Part((), learnt.classes, matched, learnt.points, learnt.skeleton)
+    return Part((), learnt.classes, matched, learnt.points, learnt.skeleton, frequencies=learnt.frequencies)
 
 
 def _images(data: Path, file: Path, content: _Json, words: Part, complaints: Complaints) -> dict[Any, Annotated]:
