@@ -114,7 +114,7 @@ def test_a_time_that_makes_no_sense_is_refused_before_anything(tmp_path, monkeyp
 def test_measuring_is_refused_where_runs_must_be_the_same(digits, tmp_path):
     np.save(tmp_path / "x.npy", digits[0][:64])
     machine = Machine(device="cpu", reproducible=True)
-    with pytest.raises(MocoError, match="--machine.reproducible.*--steps.*--views"):
+    with pytest.raises(MocoError, match=r"--machine.reproducible.*--steps.*--views"):
         pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", machine=machine)
     assert not (tmp_path / "run").exists()
 

@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import torch
 
-FLAGS = (
-    "--steps 12 --views documents --encoder.backbone resnet10w8 --encoder.stem half --image-size 16 --batch 16 "
-    "--encoder.norm-group 8 --dictionary.size 32 --machine.device cpu --machine.reproducible"
-).split()
+FLAGS = [
+    "--steps", "12", "--views", "documents", "--encoder.backbone", "resnet10w8", "--encoder.stem", "half",
+    "--image-size", "16", "--batch", "16", "--encoder.norm-group", "8", "--dictionary.size", "32",
+    "--machine.device", "cpu", "--machine.reproducible",
+]  # fmt: skip
 
 
 def test_two_separate_runs_are_equal_to_the_bit_and_say_that_they_went_by_rule(digits, tmp_path):

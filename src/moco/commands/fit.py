@@ -286,7 +286,7 @@ def _looked_at(watched: Labelled) -> int:
 
 
 def _judging(watched: Labelled) -> dict[str, Any]:
-    """kNN as `moco evaluate` has it: by the backbone's features, and of no more neighbours than half the smallest class."""
+    """kNN as `moco evaluate` has it: by the backbone's features, of no more neighbours than half the smallest class."""
     labels = watched.labels if watched.bank is None else watched.bank.labels
     smallest = int(np.bincount(labels).min(initial=2 * NEIGHBOURS, where=np.bincount(labels) > 0))
     return {"knn.k": max(1, min(NEIGHBOURS, smallest // 2)), "knn.temperature": 0.07, "knn.features": "backbone"}

@@ -162,8 +162,8 @@ def _is_measured(ask: Ask, source: Source) -> bool:
 def _refuse_to_measure(machine: Machine) -> None:
     if machine.reproducible:
         raise MocoError(
-            "--machine.reproducible: auto fits a run to the time by measuring this machine, which is never twice the same; "
-            "name --steps (or --epochs) and --views, or the recipe.json of a run that was fitted"
+            "--machine.reproducible: auto fits a run to the time by measuring this machine, never twice the same; name "
+            "--steps (or --epochs) and --views, or the recipe.json of a run that was fitted"
         )
 
 
