@@ -178,7 +178,7 @@ def _bands(mode: str) -> str:
     """ "12 x uint16" as a person says it."""
     count, _, kind = mode.partition(" x ")
     words = {"uint8": "8 bits", "uint16": "16 bits", "int16": "16 bits with a sign", "float32": "real numbers"}
-    return f"{'gray' if count == '1' else f'{count} bands'} of {words[kind]}" if kind else mode
+    return f"{'gray' if count == '1' else f'with {count} bands'} of {words[kind]}" if kind else mode
 
 
 @dataclass(frozen=True)
