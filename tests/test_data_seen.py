@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from moco.data.array import Array
+from moco.data.check import check
 from moco.data.decide import Asked, decide
 from moco.data.decode import decode
 from moco.data.folder import Folder
@@ -212,3 +213,17 @@ def test_pillow_s_16_bits_in_colour_are_read_whole():
     gray16 = io.BytesIO()
     Image.fromarray(values[..., 0]).save(gray16, "PNG")
     assert np.array_equal(open_native(gray16.getvalue()).values()[..., 0], values[..., 0])
+
+
+def test_values_beyond_the_range_are_clipped_and_their_images_counted(tmp_path):
+    images = bands(20, 16, 16, most=3000)
+    images[7][:4] = 60000
+    source = folder(tmp_path / "x", images)
+    pixels = Pixels(kind="uint16", white=(4095.0,))
+    looked = seen(source, pixels)
+    values = [decode(looked.raw(i)) for i in range(20)]
+    assert looked.beyond == {7}
+    unit = Preprocess(16, Normalize(mean=(0.0,), std=(1.0,)), pixels).centre(values[7])
+    assert unit.max() == 1
+    said = check(source, pixels=pixels).lines()
+    assert any(line.startswith("1 images have more than 1% of their values beyond the range") for line in said)

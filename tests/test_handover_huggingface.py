@@ -11,6 +11,7 @@ from transformers import AutoImageProcessor, AutoModel, ResNetModel, TimmWrapper
 
 from moco import export, load
 from moco.commands.pretrain import pretrain
+from moco.data.decide import Asked
 from moco.encoder import build_encoder
 from moco.machine import Machine
 from moco.protocols.result import Cell, Result
@@ -58,7 +59,13 @@ def run(digits, tmp_path_factory):
         "dictionary.size": 64,
     }
     machine = Machine(device="cpu", precision="fp32", threads=1, workers=1, log_every=2)
-    pretrain(folder / "digits.npy", folder / "run", override(v2(), changes), machine=machine)
+    pretrain(
+        folder / "digits.npy",
+        folder / "run",
+        override(v2(), changes),
+        machine=machine,
+        asked=Asked(bands="rgb"),
+    )
     return folder / "run"
 
 

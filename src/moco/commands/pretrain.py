@@ -113,6 +113,11 @@ def pretrain(
                 claimed = chosen
                 distributed.on_main(lambda: claim_run(run, claimed, machine, record))
             begun = start(run, seen(images, made.pixels), facts, machine, tell)
+            if beyond := getattr(begun.source, "beyond", None):
+                tell.note(
+                    f"{len(beyond):,} images have more than 1 % of their values beyond the range from black to white, "
+                    f"which are clipped ({images.name(min(beyond))}); --range sets another"
+                )
             show: Show = tell
             if chosen is None:
                 chosen = fitted = fit(begun, ask, began, watched)

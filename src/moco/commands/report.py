@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from moco.data.open import open_source
+from moco.data.picture import shown_words
 from moco.data.pieces import pieces
 from moco.data.seen import seen
 from moco.data.source import Source, fingerprint
@@ -49,6 +50,8 @@ def _pictures(run: RunDirectory) -> Pictures:
             )
         recipe = run.recipe()
         source = pieces(source, recipe.pixels)
+        if said := shown_words(recipe.pixels):
+            pictures.notes.append(said)
         pictures.views = view_rows(seen(source, recipe.pixels), recipe)
     except MocoError as error:
         pictures.notes.append(f"The pictures of images are left out, because the data cannot be opened: {error}.")

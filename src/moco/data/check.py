@@ -14,7 +14,7 @@ from moco.data.decode import read
 from moco.data.labelled import JUDGED
 from moco.data.left_out import tally
 from moco.data.names import one_line
-from moco.data.seen import open_seen
+from moco.data.seen import MOST_BEYOND, open_seen, share_beyond
 from moco.data.source import Source, Unreadable, native
 from moco.machine import Machine, cores
 from moco.recipe.pixels import Pixels
@@ -59,10 +59,12 @@ class Report:
     """Name and reason of each image that cannot be read."""
     beside: str = ""
     """What lies beside the images and is not read, in a sentence."""
+    beyond: Sequence[str] = ()
+    """Names of images of which much lies beyond the range from black to white."""
 
     def lines(self) -> list[str]:
         """The report, for a person."""
-        found = [*self._sizes(), *self._modes(), *self._classes(), *self._doubles(), *self._bad()]
+        found = [*self._sizes(), *self._modes(), *self._classes(), *self._doubles(), *self._beyond(), *self._bad()]
         return [self.description, *([self.beside] if self.beside else []), *found]
 
     def _sizes(self) -> list[str]:
@@ -109,6 +111,14 @@ class Report:
             *_some([" = ".join(_some([one_line(name) for name in group])) for group in self.duplicates], "  "),
         ]
 
+    def _beyond(self) -> list[str]:
+        if not self.beyond:
+            return []
+        return [
+            f"{len(self.beyond):,} images have more than {MOST_BEYOND:.0%} of their values beyond the range, clipped:",
+            *_some([one_line(name) for name in self.beyond], "  "),
+        ]
+
     def _bad(self) -> list[str]:
         if not self.unreadable:
             return ["every image can be read"]
@@ -138,6 +148,7 @@ def check(source: Source, progress: Progress | None = None, pixels: Pixels | Non
     copies: dict[int, list[int]] = {}
     sizes, modes, classes = Counter[tuple[int, int]](), Counter[str](), Counter[str]()
     unreadable: list[tuple[str, str]] = []
+    beyond: list[str] = []
 
     def look(start: int) -> list[_Seen | str]:
         return [_look(source, i, pixels) for i in range(start, min(start + _AT_ONCE, len(source)))]
@@ -152,19 +163,22 @@ def check(source: Source, progress: Progress | None = None, pixels: Pixels | Non
                     continue
                 sizes[seen.size] += 1
                 modes[seen.mode] += 1
+                if seen.beyond:
+                    beyond.append(source.name(i))
                 if (earlier := first.setdefault(seen.digest, i)) != i:
                     copies.setdefault(earlier, [earlier]).append(i)
             if progress is not None:
                 progress(start + len(found))
 
     duplicates = [[source.name(i) for i in group] for group in copies.values()]
-    return Report(source.description, len(source), sizes, modes, classes, duplicates, unreadable, tally(source))
+    return Report(source.description, len(source), sizes, modes, classes, duplicates, unreadable, tally(source), beyond)
 
 
 def _bands(mode: str) -> str:
     """ "12 x uint16" as a person says it."""
     count, _, kind = mode.partition(" x ")
-    return f"{'gray' if count == '1' else f'{count} bands'} of {kind}" if kind else mode
+    words = {"uint8": "8 bits", "uint16": "16 bits", "int16": "16 bits with a sign", "float32": "real numbers"}
+    return f"{'gray' if count == '1' else f'with {count} bands'} of {words[kind]}" if kind else mode
 
 
 @dataclass(frozen=True)
@@ -172,17 +186,19 @@ class _Seen:
     size: tuple[int, int]
     mode: str
     digest: bytes
+    beyond: bool
 
 
 def _look(source: Source, i: int, pixels: Pixels | None) -> _Seen | str:
     """What image i is, or why it cannot be read."""
     try:
         raw = source.raw(i) if pixels is None else native(source, i)
-        header, _ = read(raw if pixels is None else open_seen(raw, pixels))
+        header, values = read(raw if pixels is None else open_seen(raw, pixels))
+        beyond = pixels is not None and share_beyond(values, pixels) > MOST_BEYOND
     except Unreadable as error:
         return error.reason
     content = raw if isinstance(raw, bytes) else _bytes(raw)
-    return _Seen((header.width, header.height), header.mode, hashlib.sha256(content).digest()[:16])
+    return _Seen((header.width, header.height), header.mode, hashlib.sha256(content).digest()[:16], beyond)
 
 
 def _bytes(raw: Any) -> bytes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from moco.data.decode import decode
 from moco.data.native import open_native
 from moco.data.source import Source, Unreadable, native
+from moco.recipe.pixels import Pixels
 
 STRETCH = (1.0, 99.0)
 """Percentiles that become black and white."""
@@ -18,6 +19,19 @@ STRETCH = (1.0, 99.0)
 def shown_bands(channels: int) -> tuple[int, ...]:
     """Which channels stand for red, green and blue; one alone is shown in gray."""
     return (0,) if channels == 1 else (0, 1, min(2, channels - 1))
+
+
+def shown_words(pixels: Pixels | None) -> str:
+    """How images of these bands are shown, in a sentence; nothing for photographs and gray of 8 bits."""
+    if pixels is None or pixels.colour == "rgb" or (pixels.kind == "uint8" and pixels.channels == 1):
+        return ""
+    how = f"stretched between its percentiles {STRETCH[0]:g} and {STRETCH[1]:g}"
+    if pixels.channels == 1:
+        return f"Pictures of images are in gray, each {how}."
+    numbers = [str(pixels.bands[c]) for c in shown_bands(pixels.channels)][: pixels.channels]
+    names = ("red", "green", "blue")[: len(numbers)]
+    bands = ", ".join(f"band {number} as {name}" for number, name in zip(numbers, names, strict=True))
+    return f"Pictures of images are in false colour: {bands}, each {how}."
 
 
 def picture(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class Seen:
 
     def __init__(self, source: Source, pixels: Pixels) -> None:
         self.source, self.pixels = source, pixels
+        self.beyond: set[int] = set()
+        """Images that this process has found to lie beyond the range in part."""
 
     @property
     def description(self) -> str:
@@ -47,7 +50,8 @@ class Seen:
 
     def raw(self, i: int) -> Opened:
         """The image with its header read; raises Unreadable where it differs from the data set."""
-        return open_seen(native(self.source, i), self.pixels)
+        opened = open_native(native(self.source, i))
+        return _Seen(opened, self.pixels, lambda: self.beyond.add(i))
 
     def native(self, i: int) -> Any:
         """What the source has."""
@@ -95,8 +99,8 @@ def open_seen(raw: Any, pixels: Pixels) -> Opened:
 class _Seen:
     """An opened image of a data set."""
 
-    def __init__(self, image: Native, pixels: Pixels) -> None:
-        self._image, self._pixels = image, pixels
+    def __init__(self, image: Native, pixels: Pixels, is_beyond: Callable[[], None] | None = None) -> None:
+        self._image, self._pixels, self._is_beyond = image, pixels, is_beyond
         facts = image.facts
         refuse_other_bands(facts, pixels)
         self.header = Header(facts.width, facts.height, f"{facts.bands} x {facts.type}")
@@ -105,6 +109,8 @@ class _Seen:
         """H x W x C of the data set's type, and one over the share of their size that they were read at."""
         values = self._image.values(0, reduction)
         own = np.require(as_decided(values, self._image.facts, self._pixels), requirements=("W",))
+        if self._is_beyond is not None and share_beyond(own, self._pixels) > MOST_BEYOND:
+            self._is_beyond()
         return own, -(-self.header.width // values.shape[1])
 
 
@@ -166,6 +172,20 @@ def _scaled(values: Values, facts: Facts, pixels: Pixels) -> Values:
         limits = np.iinfo(np.int16)
         return _as(np.clip(np.nan_to_num(values), limits.min, limits.max), "int16")
     return _as(values, "float32")
+
+
+MOST_BEYOND = 0.01
+"""Share of an image's values that may lie beyond the range without a word: percentiles leave out less."""
+
+
+def share_beyond(values: Values, pixels: Pixels) -> float:
+    """Share of the values of an image (H x W x C) that are darker than black or lighter than white, and so clipped."""
+    black, white = np.asarray(pixels.black), np.asarray(pixels.white)
+    if pixels.kind == "uint8" and black.max() <= 0 and white.min() >= 255:
+        return 0.0
+    if (values.min(axis=(0, 1)) >= black).all() and (values.max(axis=(0, 1)) <= white).all():
+        return 0.0
+    return float(((values < black) | (values > white)).mean())
 
 
 def invalid(values: Values, no_data: float | None) -> NDArray[np.bool_] | None:
