@@ -62,7 +62,9 @@ def choose(found: Sequence[Rate], seconds: float, images: int, time: str) -> tup
     why = f"{1 / rate.seconds:,.0f} images/s here with {network.backbone} at {network.size} px"
     finer = next((r for r in found if r.network.worth > network.worth and r not in fitting), None)
     if finer is not None:
-        why += f"; {finer.network.backbone} at {finer.network.size} px would see {seconds / finer.seconds:,.0f} images"
+        other = finer.network
+        why += f"; {other.backbone} at {other.size} px would see {seconds / finer.seconds:,.0f} images, and pays from "
+        why += f"about {other.worth:,} on"
     return Length(network, seen, time, why), rate
 
 

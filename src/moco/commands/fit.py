@@ -32,6 +32,8 @@ from moco.scores.probe import Found, Probe
 LOOKED_AT = 3 * 1024 / 4
 """Images of a look at the encoder without labels, as a step counts them: it passes them forward alone."""
 
+ENOUGH = 300
+"""Steps of a trial that suffice to compare views; a smaller network is taken for trials where it allows more."""
 
 NEIGHBOURS = 20
 """k of the kNN that `--watch` measures, at most; the 200 of the papers are more than many a set has in a class."""
@@ -172,8 +174,8 @@ class _Fit:
 
     @property
     def _untried(self) -> str:
-        """The set for a run that is too short to try any."""
-        return self._ask.made.views or UNTRIED
+        """The set for a run that is too short to try any; what the user changes of the views is changed of v2's."""
+        return self._ask.made.views or ("photos" if self._ask.views_are_set else UNTRIED)
 
     def _auto(
         self, facts: DataFacts, views: str, fixed: dict[str, Any], length: Length | None = None
@@ -225,24 +227,29 @@ class _Fit:
         """The search, with the largest network that leaves each set of views enough steps; None where none does."""
         if self._ask.views_are_set:
             return None
+        steps, network, probe = 0, found[0].network, None
         for rate in reversed(found[: 1 + found.index(self._likely(found))]):
-            trial = self._trial(rate.network, self._untried, 1)
-            probe = Probe(self._images(rate.network.size), trial.recipe, self._start.placement)
-            look = _seconds(lambda p=probe, t=trial: p(t.encoder))  # type: ignore[misc]
-            (steps,) = distributed.largest(
-                [longest(len(self._ask.candidates), seconds, rate.seconds * trial.recipe.batch, look)]
-            )
-            if steps:
+            allowed, likely = self._steps_allowed(rate, seconds)
+            if allowed > steps:
+                steps, network, probe = allowed, rate.network, likely
+            if steps >= ENOUGH:
                 break
-        else:
+        if probe is None:
             return None
         self._start.tell.note(
             f"trying {len(self._ask.candidates)} sets of views without labels, up to {steps} steps each "
-            f"({rate.network.backbone}, {rate.network.size} px; at most {words(seconds)})"
+            f"({network.backbone}, {network.size} px; at most {words(seconds)})"
         )
-        network = rate.network
         begin: Callable[[str], Trial] = lambda views: self._trial(network, views, steps)  # noqa: E731
         return search(self._ask.candidates, steps, begin, probe, time.monotonic() + seconds)
+
+    def _steps_allowed(self, rate: Rate, seconds: float) -> tuple[int, Probe]:
+        """Steps of the longest trial with this network in so many seconds, and what would look at its encoders."""
+        trial = self._trial(rate.network, self._untried, 1)
+        probe = Probe(self._images(rate.network.size), trial.recipe, self._start.placement)
+        look = _seconds(lambda: probe(trial.encoder))
+        steps = longest(len(self._ask.candidates), seconds, rate.seconds * trial.recipe.batch, look)
+        return distributed.largest([steps])[0], probe
 
     def _likely(self, found: list[Rate]) -> Rate:
         if self._budget is None:
