@@ -177,5 +177,5 @@ def test_memory_and_workers_see_the_same_images(digits, tmp_path):
     streamed = Machine(device="cpu", precision="fp32", workers=0, log_every=1, memory_gib=0)
     pretrain(tmp_path / "digits.npy", tmp_path / "workers", recipe, machine=streamed)
     a, b = ([r["loss"] for r in rows(tmp_path / name) if "loss" in r] for name in ("memory", "workers"))
-    assert abs(a[0] - b[0]) < 1e-3  # later steps add up the rounding of crops to 8 bits
+    assert abs(a[0] - b[0]) < 3e-3  # crops are rounded to 8 bits, of one channel; later steps add that up
     assert np.allclose(a, b, atol=0.1)
