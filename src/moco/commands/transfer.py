@@ -21,6 +21,7 @@ from moco.run.checkpoint import resume
 from moco.run.directory import DataRecord, RunDirectory, claim_run, refuse_unwritable
 from moco.run.skipped import SkipBudget
 from moco.transfer.batches import Loader, own_groups
+from moco.transfer.curves import draw_curves
 from moco.transfer.densepose import export_densepose
 from moco.transfer.gallery import write_gallery
 from moco.transfer.judging import Judge
@@ -30,7 +31,7 @@ from moco.transfer.loop import transfer_loop
 from moco.transfer.model_file import save_model
 from moco.transfer.page import write_page
 from moco.transfer.recipe import RECIPE, TASKS, Transfer, Trial
-from moco.transfer.results import Outcome, write_results
+from moco.transfer.results import Outcome, headline, write_results
 from moco.transfer.starts import Start, open_starts
 from moco.transfer.tuning import build_tuning, tune_step
 
@@ -112,6 +113,7 @@ def _told(
 ) -> list[str]:
     """Write the tables, curves, pictures and page of all that was done; what there is to say about it."""
     lines = write_results(out, recipe, outcomes)
+    draw_curves(out / "curves.png", headline(recipe), outcomes)
     first = [one for one in planned if (one.trial.labels, one.trial.seed) == _first(planned)]
     pictures = write_gallery(out / "pictures", judged, [(o.start.name, out / o.folder / "model.pt") for o in first])
     write_page(out / "report.html", recipe, lines, out / "curves.png", pictures)

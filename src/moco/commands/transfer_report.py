@@ -6,9 +6,10 @@ from pathlib import Path
 
 from moco.errors import MocoError
 from moco.run.directory import RunDirectory
+from moco.transfer.curves import draw_curves
 from moco.transfer.page import write_page
 from moco.transfer.recipe import RECIPE, Trial
-from moco.transfer.results import Outcome, write_results
+from moco.transfer.results import Outcome, headline, write_results
 
 
 def report_transfer(path: Path) -> Path:
@@ -24,6 +25,7 @@ def report_transfer(path: Path) -> Path:
         raise MocoError(f"{path} has no run that was judged yet; a report is written when there is one")
     recipe = judged[0].trial.recipe
     lines = write_results(path, recipe, judged)
+    draw_curves(path / "curves.png", headline(recipe), judged)
     page = path / "report.html"
     write_page(page, recipe, lines, path / "curves.png", sorted((path / "pictures").glob("*.png")))
     return page

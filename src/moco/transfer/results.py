@@ -48,7 +48,7 @@ def headline(recipe: Transfer) -> str:
 
 
 def write_results(out: Path, recipe: Transfer, outcomes: Sequence[Outcome]) -> list[str]:
-    """Write results.json, results.md and curves.png; the lines of the tables."""
+    """Write results.json and results.md; the lines of the tables."""
     content = [
         {
             "start": one.start,
@@ -62,9 +62,6 @@ def write_results(out: Path, recipe: Transfer, outcomes: Sequence[Outcome]) -> l
     write_text(out / "results.json", json.dumps({"task": recipe.name, "runs": content}, indent=2) + "\n")
     lines = tables(recipe, outcomes)
     write_text(out / "results.md", "\n".join(lines) + "\n")
-    from moco.transfer.curves import draw_curves
-
-    draw_curves(out / "curves.png", headline(recipe), outcomes)
     return lines
 
 
