@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from moco.data.decode import image_pixels
+from moco.data.pillow_file import image_pixels
 from moco.data.seen import open_seen
 from moco.data.source import Unreadable
 from moco.errors import MocoError

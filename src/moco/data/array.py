@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moco.data.decode import LEAST_SIDE
 from moco.data.names import printable
 from moco.data.pixels import to_8_bits, to_rgb, white_of
+from moco.data.plain import LEAST_SIDE
 from moco.data.source import Hints, Unreadable
 from moco.errors import MocoError
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from moco.data.content import kind_of
 from moco.data.formats import BEYOND, INSTALL, has
-from moco.data.native import Values, open_native
+from moco.data.native import open_native
 from moco.data.pixels import averaged
+from moco.data.values import Values
 from moco.errors import MocoError
 
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WebP": "webp", "BMP": "bmp", "TIFF": "tiff", "GIF": "gif", "PPM": "ppm"}

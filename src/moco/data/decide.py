@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from moco.data.decode import MOST_SIDE
 from moco.data.measure import PERCENTILES, Measured, measure
-from moco.data.native import Facts, Native, Values, open_native
+from moco.data.native import open_native
+from moco.data.plain import MOST_SIDE
 from moco.data.seen import chosen, refuse_other_bands
 from moco.data.source import Source, Unreadable, native
 from moco.data.survey import Survey
+from moco.data.values import Facts, Native, Values
 from moco.errors import MocoError
 from moco.recipe import Normalize, Recipe
 from moco.recipe.pixels import Pixels, Type, check_pixels

@@ -7,41 +7,16 @@ would be learnt.
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from moco.data.content import kind_of, not_an_image
-from moco.data.formats import register
+from moco.data.native import BEYOND_PILLOW, open_native
 from moco.data.opened import Header, Opened
+from moco.data.pillow_file import open_picture
 from moco.data.pixels import deep_to_8_bits, to_rgb
-from moco.data.quiet import quiet
 from moco.data.source import Unreadable
-
-LEAST_SIDE = 4
-MOST_SIDE = 16_384
-MOST_RATIO = 32
-"""Sides outside these limits, in pixels, are refused before a pixel is decoded."""
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIF", "AVIF", "JPEG2000", "ICO", "TGA")
-_WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What undoes each EXIF orientation."""
+from moco.data.values import Native, Values
 
 
 def decode(raw: bytes | NDArray[np.uint8] | Opened) -> NDArray[np.uint8]:
@@ -61,16 +36,10 @@ def read(raw: bytes | NDArray[np.uint8] | Opened) -> tuple[Header, NDArray[np.ui
     return opened.header, opened.pixels()[0]
 
 
-BEYOND_PILLOW = ("JPEG XL", "DICOM", "NIfTI")
-"""What Pillow does not read with any package."""
-
-
 def _beyond_pillow(raw: bytes) -> Opened:
     """An image of one of these formats, seen as a picture; raises Unreadable."""
     if reason := not_an_image(raw):
         raise Unreadable(reason)
-    from moco.data.native import as_photograph, open_native  # which know of more than pictures
-
     return as_photograph(open_native(raw))
 
 
@@ -78,177 +47,28 @@ def open_image(raw: bytes | NDArray[np.uint8] | Opened) -> Opened:
     """Read the header, where that was not done; raises Unreadable."""
     match raw:
         case bytes():
-            return _beyond_pillow(raw) if kind_of(raw) in BEYOND_PILLOW else _File(raw)
+            return _beyond_pillow(raw) if kind_of(raw) in BEYOND_PILLOW else open_picture(raw)
         case np.ndarray():
-            return _Array(raw)
+            return open_picture(raw)
         case _:
             return raw
 
 
-class _Array:
-    """Pixels that were never encoded."""
-
-    def __init__(self, values: NDArray[np.uint8]) -> None:
-        self.header = _array_header(values)
-        self._values = values
-
-    def pixels(self, reduction: int = 1) -> tuple[NDArray[np.uint8], int]:
-        return to_rgb(self._values), 1
+def as_photograph(image: Native) -> Opened:
+    """Any file as an RGB picture of 8 bits, by its own range where it is deeper; for data sets of photographs."""
+    return _Photograph(image)
 
 
-class _File:
-    """An encoded file in memory."""
+class _Photograph:
+    def __init__(self, image: Native) -> None:
+        self._image, facts = image, image.facts
+        if not facts.colour:
+            raise Unreadable(f"{facts.bands} bands are no photograph; --bands chooses those to see")
+        gray = {"uint8": "L", "uint16": "I;16"}.get(facts.type, "F")
+        self.header = Header(facts.width, facts.height, "RGB" if facts.bands == 3 else gray)
 
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        with plain_reasons(raw):
-            self._image = open_pillow(raw)
-            self.header, self._orientation = _header(self._image), orientation(self._image)
-
-    def pixels(self, reduction: int = 1) -> tuple[NDArray[np.uint8], int]:
-        image, width = self._image, self._image.width
-        with plain_reasons(self._raw):
-            if image.format == "JPEG" and image.mode in ("RGB", "L"):
-                reduction = reduction if self._may_shrink(reduction) else 1
-                if (pixels := jpeg_pixels(self._raw, image.width, image.height, reduction)) is not None:
-                    return self._upright(pixels), reduction
-                image.draft(image.mode, (-(-image.width // reduction), -(-image.height // reduction)))
-            image.load()
-            return self._upright(image_pixels(image)), -(-width // image.width)
-
-    def _may_shrink(self, reduction: int) -> bool:
-        """Where the last pixel of a side would stand for less than the others, only if it stays the last."""
-        whole = self._image.width % reduction == 0 and self._image.height % reduction == 0
-        return reduction > 1 and (whole or self._orientation == 1)
-
-    def _upright(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._orientation not in _UPRIGHT or self._image.format == "TIFF":  # Pillow turns TIFF itself as it loads
-            return pixels
-        return np.array(Image.fromarray(pixels).transpose(_UPRIGHT[self._orientation]))
-
-
-def jpeg_pixels(raw: bytes, width: int, height: int, reduction: int) -> NDArray[np.uint8] | None:
-    """A grey or colour JPEG by simplejpeg: bit for bit Pillow's pixels, in half the time.
-
-    None where it is not installed or refuses the file: Pillow will say in plain words what is wrong, or reads it.
-    """
-    if (simplejpeg := _simplejpeg()) is None:
-        return None
-    least = (-(-height // reduction), -(-width // reduction))
-    try:
-        pixels = simplejpeg.decode_jpeg(raw, "RGB", min_height=least[0], min_width=least[1], min_factor=1)
-    except ValueError:
-        return None
-    return pixels if pixels.shape[:2] == least else None
-
-
-@cache
-def _simplejpeg() -> Any:
-    try:
-        import simplejpeg
-    except ImportError:
-        return None
-    return simplejpeg
-
-
-def image_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """The pixels of an image that Pillow has opened, of any mode; raises ValueError where a mode has no colours."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return to_rgb(deep_to_8_bits(np.asarray(image)))
-    if "transparency" in image.info:  # a palette entry, or a colour, that stands for nothing
-        return to_rgb(np.asarray(image.convert("RGBA")))
-    match image.mode:
-        case "RGB" | "L" | "RGBA" | "LA":
-            return to_rgb(np.asarray(image))
-        case "RGBa" | "PA":
-            return to_rgb(np.asarray(image.convert("RGBA")))
-        case "La":
-            return to_rgb(np.asarray(image.convert("LA")))
-        case _:  # 1, P, CMYK (Adobe's inverted ink is put right by the JPEG reader), YCbCr, HSV
-            return to_rgb(np.asarray(image.convert("RGB")))
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """Those of Pillow's formats that are read and there."""
-    register()
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
-
-
-def open_pillow(raw: bytes) -> Image.Image:
-    """The image with its header read and its sides found within the limits."""
-    image = Image.open(io.BytesIO(raw), formats=_formats())
-    check_sides(*image.size)
-    return image
-
-
-def _header(image: Image.Image) -> Header:
-    width, height = image.size
-    if image.format == "TIFF":  # whether Pillow's size is that of the upright image differs between versions
-        tags = image.getexif()
-        width, height = tags.get(_WIDTH, width), tags.get(_HEIGHT, height)
-    if orientation(image) >= 5:
-        width, height = height, width
-    return Header(width, height, image.mode)
-
-
-def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) to 8. Broken EXIF says nothing, and spoils nothing."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1  # to look for EXIF behind the pixels, Pillow would decode them
-    try:
-        found = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # whatever Pillow's EXIF reader meets in broken bytes
-        return 1
-    return found if isinstance(found, int) and 1 <= found <= 8 else 1
-
-
-def _array_header(pixels: NDArray[np.uint8]) -> Header:
-    assert pixels.dtype == np.uint8
-    assert pixels.ndim in (2, 3)
-    height, width = pixels.shape[:2]
-    check_sides(width, height)
-    return Header(width, height, "RGB" if pixels.ndim == 3 and pixels.shape[2] >= 3 else "L")
-
-
-def check_sides(width: int, height: int) -> None:
-    short, long = min(width, height), max(width, height)
-    if short < LEAST_SIDE:
-        raise Unreadable(f"too small: {width} x {height} pixels, a side has at least {LEAST_SIDE}")
-    if long > MOST_SIDE:
-        raise Unreadable(f"too large: {width} x {height} pixels, a side has at most {MOST_SIDE:,}")
-    if long > MOST_RATIO * short:
-        raise Unreadable(f"too elongated: {width} x {height} pixels, one side is over {MOST_RATIO} times the other")
-
-
-@contextmanager
-def plain_reasons(raw: bytes) -> Iterator[None]:
-    """Turn whatever Pillow raises on this file into Unreadable with a plain reason."""
-    if reason := not_an_image(raw):
-        raise Unreadable(reason)
-    with plain_errors(kind_of(raw)):
-        yield
-
-
-@contextmanager
-def plain_errors(kind: str | None) -> Iterator[None]:
-    """Turn whatever a reader raises on a file of this kind into Unreadable with a plain reason."""
-    try:
-        with quiet():
-            yield
-    except Unreadable:
-        raise
-    except Image.DecompressionBombError as error:
-        pixels, limit = (int(number) for number in re.findall(r"\d+", str(error))[:2])
-        raise Unreadable(f"too large: {pixels:,} pixels, {limit:,} are safe to decode") from None
-    except UnidentifiedImageError:
-        also = ", or one that is no photograph" if kind == "TIFF" else ""
-        raise Unreadable(f"truncated or damaged {kind}{also}" if kind else "not an image") from None
-    except MemoryError:
-        raise Unreadable("too large for the memory of this machine") from None
-    except Exception as error:  # broken files make Pillow raise almost anything: OSError, SyntaxError, struct.error ...
-        text = str(error)
-        if "truncated" in text.lower() or isinstance(error, EOFError):
-            raise Unreadable(f"truncated {kind or 'image'}") from None
-        raise Unreadable(f"damaged {kind or 'image'} ({text or type(error).__name__})") from None
+    def pixels(self, reduction: int = 1) -> tuple[Values, int]:
+        values = self._image.values()
+        if values.dtype != np.uint8:
+            values = deep_to_8_bits(np.nan_to_num(values))
+        return to_rgb(values), 1

@@ -10,9 +10,9 @@ import numpy as np
 import pydicom
 from pydicom.pixels import apply_color_lut, convert_color_space, pixel_array
 
-from moco.data.decode import check_sides, plain_errors
-from moco.data.native import Facts, Values, kept
+from moco.data.plain import check_sides, plain_errors
 from moco.data.source import Unreadable
+from moco.data.values import Facts, Values, kept
 
 _COLOURS = ("YBR_FULL", "YBR_FULL_422")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moco.data.native import Values
 from moco.data.seen import invalid
+from moco.data.values import Values
 
 PER_IMAGE = 1 << 14
 """Pixels of an image that percentiles and means are taken from, evenly spread."""

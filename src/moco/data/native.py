@@ -2,73 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from moco.data.content import kind_of, not_an_image
-from moco.data.decode import (
-    BEYOND_PILLOW,
-    check_sides,
-    open_image,
-    open_pillow,
-    orientation,
-    plain_errors,
-    plain_reasons,
-)
 from moco.data.formats import INSTALL, has
-from moco.data.opened import Header, Opened
-from moco.data.pixels import deep_to_8_bits, to_rgb
+from moco.data.opened import Opened
+from moco.data.pillow_file import open_picture, open_pillow, orientation
+from moco.data.plain import check_sides, plain_errors, plain_reasons
 from moco.data.source import Unreadable
+from moco.data.values import Facts, Native, Values, kept, on_white, turned, type_of
 from moco.recipe.pixels import Type
 
-Values = NDArray[Any]
-"""H x W x C, of one of the four types."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a file says of itself; width and height are those of the upright image."""
-
-    width: int
-    height: int
-    bands: int
-    """Opacity not counted."""
-    type: Type
-    colour: bool = True
-    """One band that is gray, or three that are red, green and blue, to a person."""
-    white: float | None = None
-    """The largest value, where the file tells how many bits are used."""
-    no_data: float | None = None
-    container: str = ""
-    """What wrote it, where that says something about the image: GeoTIFF, OME-TIFF, ImageJ, DICOM."""
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is an ordinary picture of 8 bits."""
-        return self.colour and self.type == "uint8"
-
-
-class Native(Protocol):
-    """An opened file whose values were not decoded yet."""
-
-    facts: Facts
-
-    @property
-    def pages(self) -> int:
-        """Images in the file: pages, slices, frames; raises Unreadable."""
-        ...
-
-    def values(self, page: int = 0, reduction: int = 1) -> Values:
-        """One page, upright, without opacity (what is transparent is white); raises Unreadable.
-
-        `reduction` (1, 2, 4 or 8) is how many times smaller it may be.
-        """
-        ...
+BEYOND_PILLOW = ("JPEG XL", "DICOM", "NIfTI")
+"""What Pillow does not read with any package."""
 
 
 def open_native(raw: Any) -> Native:
@@ -100,49 +49,6 @@ def open_native(raw: Any) -> Native:
     return _Pillow(raw)
 
 
-def type_of(dtype: np.dtype[Any]) -> Type:
-    """The type in which values of this one are kept; raises Unreadable where they are no real numbers."""
-    match dtype.kind, dtype.itemsize:
-        case ("b", _) | ("u", 1):
-            return "uint8"
-        case ("u", 2):
-            return "uint16"
-        case ("i", 1 | 2):
-            return "int16"
-        case ("u" | "i" | "f", _):
-            return "float32"
-    raise Unreadable(f"values of type {dtype}, not real numbers")
-
-
-def kept(values: Values) -> Values:
-    """Values in their type, true as 255."""
-    if values.dtype == bool:
-        return np.multiply(values, 255, dtype=np.uint8)
-    as_kept: Values = values.astype(type_of(values.dtype), copy=False)
-    return as_kept
-
-
-def on_white(values: Values) -> Values:
-    """H x W x C whose last band is opacity, without it: what is transparent is white."""
-    most = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1
-    opacity: Values = values[..., -1:].astype(np.float32) / np.float32(most)
-    if opacity.min() == 1:
-        return values[..., :-1]
-    over = values[..., :-1] * opacity + most * (1 - opacity)
-    return np.asarray(np.rint(over) if values.dtype.kind == "u" else over).astype(values.dtype)
-
-
-def turned(values: Values, orientation: int) -> Values:
-    """H x W x C stored in one of the eight orientations, upright."""
-    if orientation in (5, 6, 7, 8):
-        values = values.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        values = values[::-1]
-    if orientation in (2, 3, 6, 7):
-        values = values[:, ::-1]
-    return values
-
-
 class _Array:
     """Values that were never in a file."""
 
@@ -165,7 +71,7 @@ class _Pillow:
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
-        self._opened: Opened = open_image(raw)
+        self._opened: Opened = open_picture(raw)
         header = self._opened.header
         deep: Type = "uint16" if header.mode.startswith("I") else "float32" if header.mode == "F" else "uint8"
         bands = 1 if header.mode.startswith("I") else _BANDS.get(header.mode, 3)
@@ -204,7 +110,7 @@ class _DeepPNG:
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
-        header = open_image(raw).header
+        header = open_picture(raw).header
         self._bands = {2: 3, 4: 2, 6: 4}[raw[25]]
         self.facts = Facts(header.width, header.height, 3 if self._bands > 2 else 1, "uint16")
         self.pages = 1
@@ -234,32 +140,3 @@ class _JPEGXL:
 
     def values(self, page: int = 0, reduction: int = 1) -> Values:
         return kept(self._values)
-
-
-def as_photograph(image: Native) -> Opened:
-    """Any file as an RGB picture of 8 bits, by its own range where it is deeper; for data sets of photographs."""
-    return _Photograph(image)
-
-
-class _Photograph:
-    def __init__(self, image: Native) -> None:
-        self._image, facts = image, image.facts
-        if not facts.colour:
-            raise Unreadable(f"{facts.bands} bands are no photograph; --bands chooses those to see")
-        gray = {"uint8": "L", "uint16": "I;16"}.get(facts.type, "F")
-        self.header = Header(facts.width, facts.height, "RGB" if facts.bands == 3 else gray)
-
-    def pixels(self, reduction: int = 1) -> tuple[Values, int]:
-        values = self._image.values()
-        if values.dtype != np.uint8:
-            values = deep_to_8_bits(np.nan_to_num(values))
-        return to_rgb(values), 1
-
-
-def finite(number: object) -> float | None:
-    """A number that a file tells, if it is one."""
-    try:
-        value = float(str(number).strip("\0 "))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

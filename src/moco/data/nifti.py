@@ -8,8 +8,8 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from moco.data.decode import check_sides, plain_errors
-from moco.data.native import Facts, Values, kept, type_of
+from moco.data.plain import check_sides, plain_errors
+from moco.data.values import Facts, Values, kept, type_of
 
 
 class Nifti:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.data.labelled import Labelled
-from moco.data.native import Facts, Native, Values, open_native
+from moco.data.native import open_native
 from moco.data.opened import Opened
 from moco.data.seen import chosen, filled
 from moco.data.source import Hints, Source, Unreadable, native
+from moco.data.values import Facts, Native, Values
 from moco.errors import MocoError
 from moco.machine import cores
 from moco.recipe.pixels import Pixels

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moco.data.native import Facts, Native, Values, open_native
+from moco.data.native import open_native
 from moco.data.opened import Header, Opened
 from moco.data.source import Hints, Sharded, Source, Unreadable, native
+from moco.data.values import Facts, Native, Values
 from moco.recipe.pixels import Pixels
 
 _MOST = {"uint8": 255.0, "uint16": 65535.0}

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from moco.data.names import first_folder, printable, root_of
-from moco.data.native import Facts, Native, Values, open_native
+from moco.data.native import open_native
 from moco.data.source import Hints, Unreadable, file_bytes
+from moco.data.values import Facts, Native, Values
 from moco.data.walk import find_images
 from moco.errors import MocoError
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from moco.data.memory import LONGEST
-from moco.data.native import Facts, open_native
+from moco.data.native import open_native
 from moco.data.source import Source, Unreadable, native
 from moco.data.source import sample as spread
+from moco.data.values import Facts
 from moco.errors import MocoError
 
 

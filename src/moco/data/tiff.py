@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from moco.data.decode import check_sides, plain_errors
-from moco.data.native import Facts, Values, finite, kept, on_white, turned, type_of
+from moco.data.plain import check_sides, plain_errors
+from moco.data.values import Facts, Values, finite, kept, on_white, turned, type_of
 
 _NO_DATA, _ORIENTATION = 42113, 274
 _BANDS = "CS"

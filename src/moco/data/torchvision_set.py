@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.data.cache import cache_folder
-from moco.data.decode import image_pixels
+from moco.data.pillow_file import image_pixels
 from moco.data.source import Hints, Unreadable
 from moco.errors import MocoError
 

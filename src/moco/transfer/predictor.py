@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moco.data.decode import image_pixels
+from moco.data.pillow_file import image_pixels
 from moco.device import Placement
 from moco.errors import MocoError
 from moco.transfer.judging import classes_of, predict_one, tested
