@@ -13,10 +13,8 @@ from moco.commands.embed import embed_images
 from moco.data.decide import Asked
 from moco.data.open import open_source
 from moco.errors import MocoError
-from moco.handover.parcel import parcel_of
 from moco.machine import Machine
 from moco.recipe import from_json, to_json, v2
-from moco.run.load import open_encoder
 
 MACHINE = Machine(precision="fp32", threads=1, compile="off", workers=0)
 SMALL = {"encoder.backbone": "resnet10w8", "encoder.stem": "small", "batch": 32, "dictionary.size": 64, "epochs": 1}
@@ -120,9 +118,3 @@ def test_workers_and_memory_read_the_same_bands(tmp_path):
 def test_bands_that_are_not_there_stop_a_run_with_the_flag(digits_file, tmp_path):
     with pytest.raises(MocoError, match="--bands 3: the files have 1 band"):
         moco.pretrain(digits_file, tmp_path / "run", machine=MACHINE, asked=Asked(bands="3"))
-
-
-def test_an_encoder_of_bands_is_not_handed_over_as_one_of_photographs(digits_file, tmp_path):
-    moco.pretrain(digits_file, tmp_path / "run", machine=MACHINE, changes=SMALL)
-    with pytest.raises(MocoError, match=r"1 channel of uint8, .* --bands rgb can be exported"):
-        parcel_of(open_encoder(tmp_path / "run"))

@@ -92,12 +92,6 @@ class Exported:
 
 def parcel_of(opened: Opened, *, head: bool = False, pixels: bool = False) -> Parcel:
     """The parcel of an encoder; raises MocoError where a head is asked for and missing, or weights are not finite."""
-    if opened.preprocess.pixels is not None:
-        raise MocoError(
-            f"this encoder takes images of {opened.channels} channel{'s' * (opened.channels > 1)} of "
-            f"{opened.preprocess.pixels.kind}, and formats are checked on RGB of 8 bits alone; a run that is started "
-            "with --bands rgb can be exported"
-        )
     whole = opened.whole if head and opened.whole is not None else opened.backbone
     broken = [name for name, t in whole.state_dict().items() if t.is_floating_point() and not t.isfinite().all()]
     if broken:
