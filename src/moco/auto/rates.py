@@ -14,16 +14,18 @@ from moco.machine import Machine
 from moco.recipe import Recipe
 from moco.views import Views
 
-WARM = 2
-"""Steps before the clock starts: the first ones make room for tensors."""
+WARM = 5
+"""Steps before the clock starts, where they are quick: the first ones make room for tensors."""
 
-PATIENCE = 1.5
+PATIENCE = 2.5
 """Seconds that are timed."""
 
 
 def seconds_a_step(trial: Trial) -> float:
     """Of a trial that is carried on for a second or two: the median of its steps, the slowest process's."""
-    trial.go(trial.step + WARM)
+    trial.go(trial.step + 1)
+    (warm,) = distributed.largest([WARM if trial.go(trial.step + 1) < PATIENCE / WARM else 1])
+    trial.go(trial.step + warm - 1)
     first = trial.go(trial.step + 1)
     (more,) = distributed.largest([min(50, max(1, round(PATIENCE / first)))])
     (microseconds,) = distributed.largest(

@@ -39,7 +39,7 @@ class Evaluate:
     """knn: by exp(cosine / temperature), or one each."""
     knn_temperature: float = 0.07
     """knn: of the weighted vote."""
-    knn_features: tuple[Literal["backbone", "head"], ...] = ("backbone",)
+    knn_features: tuple[Literal["backbone", "head", "whitened"], ...] = ("backbone",)
     """knn: the backbone's features, the head's output where there is a head, or both."""
     few_amounts: Annotated[tuple[str, ...], tyro.conf.arg(name="few")] = ("1", "5", "10", "20")
     """few-labels, few-labels-finetune: shares of the labels (1% 10%) or images per class (5)."""

@@ -163,6 +163,7 @@ class _Fit:
         length = None
         said = ""
         if self._budget is not None:
+            found = self._again(found)
             length, _ = choose(found, self._left(self._budget, found), self._facts.images, words(self._budget.seconds))
             said = outlook(found, self._left(self._budget, found), self._facts.images, length)
         recipe, choices = self._auto(self._facts, views, fixed, length)
@@ -222,6 +223,12 @@ class _Fit:
         """Seconds that a training takes for one image, here and now."""
         trial = self._trial(network, self._untried, 10_000)
         return seconds_an_image(trial, self._start.unread, self._start.machine)
+
+    def _again(self, found: list[Rate]) -> list[Rate]:
+        """The network that is likely to be taken is measured once more: whatever disturbs a measurement slows it."""
+        likely = self._likely(found)
+        seconds = min(likely.seconds, self._measure(likely.network))
+        return [dataclasses.replace(rate, seconds=seconds) if rate is likely else rate for rate in found]
 
     def _views(self, found: list[Rate], seconds: float) -> Searched | None:
         """The search, with the largest network that leaves each set of views enough steps; None where none does."""

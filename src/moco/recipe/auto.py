@@ -203,7 +203,9 @@ def _take_time(fit: _Fitting, facts: DataFacts, length: Length) -> None:
     per_epoch = max(1, facts.images // max(1, batch))
     fit.values["epochs"] = None
     steps = int(
-        fit.choose("steps", steps, f"what {length.time} allow here: each image about {_times(steps / per_epoch)}")
+        fit.choose(
+            "steps", steps, f"what {length.time} allow here: each image about {_times(steps * batch / facts.images)}"
+        )
     )
     _fit_pace(fit, steps / per_epoch, per_epoch, batch, short=steps <= SHORT_OF_TIME, warm=min(100, 0.1 * steps))
 
