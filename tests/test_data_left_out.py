@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from moco.cli import main
-from moco.data import decode, formats, names
+from moco.data import formats, names, pillow_file
 from moco.data.archive import Archive
 from moco.data.check import check
 from moco.data.content import not_an_image
@@ -24,7 +24,7 @@ def _cache(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def without_heif(monkeypatch):
     """As if the extra were not installed."""
-    caches = (formats.has, formats.readable_suffixes, formats.register, names.suffixes, decode._formats)
+    caches = (formats.has, formats.readable_suffixes, formats.register, names.suffixes, pillow_file._formats)
     for one in caches:
         one.cache_clear()
     found = formats.find_spec
