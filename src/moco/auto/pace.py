@@ -23,13 +23,16 @@ class Pace:
         """The run began at `began` on the clock and was to take so many seconds in all."""
         self._show, self._began, self._promised, self._clock = show, began, seconds, clock
         self._told = LATE * seconds / AGAIN
+        self._first: tuple[float, int] | None = None
 
     def row(self, row: Row, step: int, steps: int, seconds_left: float | None) -> None:
-        """Pass a row on; a twentieth of the run must have gone by before its rate says anything."""
+        """Pass a row on; a tenth of the run must have gone by before its rate, since the first row, says anything."""
         self._show.row(row, step, steps, seconds_left)
-        if seconds_left is None or step * 20 < steps:
+        now = self._clock()
+        since, first = self._first = self._first or (now, step)
+        if step == first or step * 10 < steps:
             return
-        whole = self._clock() - self._began + seconds_left
+        whole = now - self._began + (now - since) / (step - first) * (steps - step)
         if whole > AGAIN * self._told:
             self._told = whole
             self._show.note(
