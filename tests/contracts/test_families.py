@@ -25,6 +25,8 @@ FAMILIES = {
     "resnext50_32x4d": 64,
     "resnext50_2x8d": 64,
     "wide_resnet50_2": 64,
+    "resnet50w2x": 64,
+    "resnext50_32x8d": 64,
     "regnet_y_400mf": 64,
     "efficientnet_b0": 64,
     "mobilenet_v2": 64,
