@@ -92,9 +92,21 @@ def test_the_encoder_is_loaded_in_two_lines(finished, digits):
     features = encoder(torch.stack([preprocess(im) for im in digits[0][:3]]))
     assert features.shape == (3, 64)
     assert not encoder.training
-    whole, _ = load(finished / "encoder.pt", head=True)
+    whole, _ = load(finished / "encoder.pt", features="head")
     unit = whole(torch.zeros(2, 1, 16, 16))
     assert torch.allclose(unit.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_a_run_that_ended_also_gives_whitened_features(finished, digits):
+    (plain, preprocess), (white, _) = load(finished), load(finished, features="whitened")
+    x = torch.stack([preprocess(image) for image in digits[0]])
+    with torch.no_grad():
+        moved = white(x)
+        again = white[1](plain(x))
+    assert torch.equal(moved, again)
+    assert moved.mean(dim=0).abs().max() < 1e-2
+    variances = moved.var(dim=0, unbiased=False)
+    assert 0.98 < variances.max() < 1.02
 
 
 def test_everything_on_disk_loads_with_weights_only(finished):

@@ -122,7 +122,7 @@ def test_load_gives_the_backbone_or_with_head_the_whole(encoder_file):
     backbone, preprocess = load(path)
     assert backbone(torch.zeros(2, 3, 16, 16)).shape == (2, 64)
     assert preprocess.size == 16
-    assert load(str(path), head=True)[0](torch.zeros(2, 3, 16, 16)).shape == (2, 16)
+    assert load(str(path), features="head")[0](torch.zeros(2, 3, 16, 16)).shape == (2, 16)
 
 
 @pytest.mark.parametrize("spoil", ["recipe", "encoder", "step", "weights"])

@@ -119,7 +119,9 @@ def test_depth_width_and_stem_are_read_off_the_tensors(tmp_path):
 def test_library_models_are_random_and_repeatable_without_a_file():
     assert torch.equal(load("torchvision:resnet18")[0](X), load("torchvision:resnet18")[0](X))
     with pytest.raises(MocoError, match="no projection head"):
-        load("torchvision:resnet18", head=True)
+        load("torchvision:resnet18", features="head")
+    with pytest.raises(MocoError, match="no whitened features: they are kept when a run ends"):
+        load("torchvision:resnet18", features="whitened")
 
 
 def test_the_small_transformer_of_v3_keeps_its_twelve_heads(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -22,6 +22,8 @@ class Embed:
     """Images, as for pretrain."""
     out: Path = Path("features.npz")
     """The file: .npz or .parquet."""
+    features: Literal["backbone", "head", "whitened"] = "backbone"
+    """The backbone's; those whitened, which are often better neighbours after short runs; or the head's."""
     machine: Machine = field(default_factory=Machine)
 
 
@@ -31,4 +33,4 @@ def run(arguments: list[str]) -> None:
     from moco.commands.embed import embed_images
     from moco.display import Terminal
 
-    embed_images(asked.encoder, asked.data, asked.out, machine=asked.machine, tell=Terminal())
+    embed_images(asked.encoder, asked.data, asked.out, features=asked.features, machine=asked.machine, tell=Terminal())

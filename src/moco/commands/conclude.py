@@ -1,7 +1,8 @@
-"""What there is to say of a run that has ended: whether it paid, as far as that can be told without labels."""
+"""What a run that has ended gets: whether it paid, as far as that can be told without labels, and whitened features."""
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Callable
 
@@ -9,13 +10,21 @@ from moco import distributed
 from moco.auto.sample import sample_in_memory
 from moco.auto.verdict import verdict
 from moco.commands.start import Start
+from moco.data.part import Part
+from moco.data.source import sample
+from moco.embed import Prepared, embed
 from moco.encoder import Encoder
 from moco.errors import MocoError
+from moco.ops.whiten import whitening
+from moco.preprocess import Preprocess
 from moco.recipe import Recipe
-from moco.run.encoder_file import read_encoder
+from moco.run.encoder_file import add_whitening, read_encoder, read_whitening
 from moco.scores.probe import Found, Probe
 
 _FILE = "verdict.json"
+
+MOST_WHITENED = 2048
+"""Images of a run whose features say how to whiten them."""
 
 
 def look_before(start: Start, recipe: Recipe, encoder: Encoder) -> None:
@@ -24,7 +33,8 @@ def look_before(start: Start, recipe: Recipe, encoder: Encoder) -> None:
 
 
 def conclude(start: Start, recipe: Recipe) -> None:
-    """Look at the encoder again, tell the verdict and keep it; once a run. Nothing for a run that was not looked at."""
+    """Once a run: keep what whitens its features; look at the encoder again, tell the verdict and keep it."""
+    _tried(start, lambda: _whiten(start, recipe), "no whitened features")
     kept = distributed.on_main(lambda: start.run.read(_FILE))
     if "before" not in kept or "sentence" in kept:
         return
@@ -38,12 +48,23 @@ def conclude(start: Start, recipe: Recipe) -> None:
     _tried(start, look)
 
 
-def _tried(start: Start, look: Callable[[], None]) -> None:
+def _whiten(start: Start, recipe: Recipe) -> None:
+    file, source = start.run.encoder, start.source
+    if not file.exists() or read_whitening(file) is not None:
+        return
+    some, preprocess = sample(source, MOST_WHITENED), Preprocess.of(recipe)
+    images = Prepared(Part(source, some, [""] * len(some), "a sample"), preprocess.centre, start.machine.decoders)
+    net = start.placement.put(read_encoder(file)[0].backbone)
+    exact = dataclasses.replace(start.placement, bf16=False)  # small axes are blown up, and rounding with them
+    add_whitening(file, whitening(embed(net, images, preprocess.normalise, exact)))
+
+
+def _tried(start: Start, look: Callable[[], None], else_: str = "no verdict without labels") -> None:
     """On the main process; where no sample of the images can be read, that is said, and nothing else is lost."""
     try:
         distributed.main_alone(look)
     except MocoError as error:
-        start.tell.note(f"no verdict without labels: {error}")
+        start.tell.note(f"{else_}: {error}")
 
 
 def _probed(start: Start, recipe: Recipe, encoder: Encoder) -> Found:

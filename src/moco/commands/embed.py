@@ -17,6 +17,7 @@ from moco.device import place_all
 from moco.embed import Prepared, embed
 from moco.errors import MocoError
 from moco.machine import Machine
+from moco.run.load import Kind
 from moco.search.features import SUFFIXES, FeatureSet, read_features, refuse_other_suffixes, write_features
 
 Name = str | os.PathLike[str]
@@ -27,29 +28,31 @@ def embed_images(
     data: Name,
     out: Name | None = None,
     *,
+    features: Kind = "backbone",
     machine: Machine | None = None,
     tell: Teller | None = None,
 ) -> FeatureSet:
     """Features of every readable image of `data` by an encoder that `load` opens; written to `out`, if it is given.
 
-    Started by torchrun, each process embeds a share; all return the same, and the main one writes.
+    `features` are of the kind that `load` gives. Started by torchrun, each process embeds a share; all return the same,
+    and the main one writes.
     """
     machine = machine or Machine()
     with distributed.processes(machine.device, machine.timeout_seconds):
         tell = tell if tell is not None and distributed.main_process() else Silent()
         if out is not None:
             distributed.on_main(lambda: refuse_other_suffixes(Path(out)))
-        found = _embedded(encoder, data, machine, tell)
+        found = _embedded(encoder, data, features, machine, tell)
         if out is not None:
             distributed.on_main(lambda: write_features(Path(out), found))
-            tell.note(f"{out}: {len(found.features):,} images, {found.features.shape[1]} numbers each")
+            tell.note(f"{out}: {len(found.features):,} images, {found.features.shape[1]} numbers each ({features})")
     return found
 
 
-def _embedded(encoder: Name, data: Name, machine: Machine, tell: Teller) -> FeatureSet:
+def _embedded(encoder: Name, data: Name, kind: Kind, machine: Machine, tell: Teller) -> FeatureSet:
     source = distributed.on_each(lambda: open_source(data))
     opened = open_for_images(encoder, tell)
-    module, preprocess = opened.backbone, opened.preprocess
+    module, preprocess = opened.module(kind), opened.preprocess
     source = distributed.on_each(lambda: pieces(source, preprocess.pixels))
     placement = place_all(machine)
     images = Prepared(seen(source, preprocess.pixels), preprocess.centre, machine.decoders, together=True)

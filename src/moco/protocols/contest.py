@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -24,11 +24,8 @@ from moco.ops.whiten import whitened
 from moco.protocols.contender import Contender
 from moco.protocols.result import Result
 from moco.recipe import Pixels
+from moco.run.load import Kind
 from moco.views import Views
-
-Kind = Literal["backbone", "head", "whitened"]
-"""Which features: what is handed on after training, the output of the projection head, or the backbone's without their
-correlations, as they are among the images that may be learnt from."""
 
 _MOST_BYTES = 16 << 30
 """Of features that are kept for the next protocol."""
@@ -105,7 +102,7 @@ class Contest:
     def features(self, contender: Contender, side: Labelled, kind: Kind = "backbone") -> Features:
         """What a contender makes of the readable images of `train` or `test`; with several processes, call it on all.
 
-        Of a contender without a head, `head` are its features.
+        Of a contender without a head, `head` are its features; `whitened` by what `train` holds.
         """
         if kind == "whitened":
             plain, known = (self.features(contender, one) for one in (side, self.train))

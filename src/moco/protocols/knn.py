@@ -15,9 +15,10 @@ from torch import Tensor
 from moco import distributed
 from moco.errors import MocoError
 from moco.ops.nearest import BANK, ROWS, nearest
-from moco.protocols.contest import Contest, Kind
+from moco.protocols.contest import Contest
 from moco.protocols.interval import wilson, wilson_words
 from moco.protocols.result import Cell, Result
+from moco.run.load import Kind
 
 Vote = Literal["weighted", "majority"]
 

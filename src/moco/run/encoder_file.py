@@ -11,6 +11,7 @@ import torch
 from moco.device import seeded
 from moco.encoder import Encoder, build_encoder
 from moco.errors import MocoError
+from moco.ops.whiten import Whitening
 from moco.recipe import Recipe, channels_of, from_json, to_json
 from moco.run.tensors import read_tensors, write_tensors
 
@@ -21,6 +22,17 @@ def save_encoder(path: Path, encoder: Encoder, recipe: Recipe, step: int) -> Non
     """Write the encoder; readable with `torch.load(..., weights_only=True)`."""
     content = {"format": FORMAT, "recipe": to_json(recipe), "step": step, "encoder": encoder.state_dict()}
     write_tensors(path, content)
+
+
+def add_whitening(path: Path, whitening: Whitening) -> None:
+    """Keep with an encoder what whitens the features of its backbone."""
+    write_tensors(path, read_tensors(path) | {"whitening": whitening.float().state_dict()})
+
+
+def read_whitening(path: Path) -> Whitening | None:
+    """What `add_whitening` kept; None where nothing was."""
+    kept = read_tensors(path).get("whitening")
+    return None if kept is None else Whitening(kept["mean"], kept["matrix"])
 
 
 def read_encoder(path: Path) -> tuple[Encoder, Recipe, int]:

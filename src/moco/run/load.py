@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -23,11 +23,15 @@ from moco.foreign.files import files_in, read_file, read_folder
 from moco.foreign.open import Backbone, read_backbone
 from moco.foreign.prefixes import LISTED, TOLD
 from moco.foreign.settings import preprocess_of, refuse_what_shapes_hide
+from moco.ops.whiten import Whitening
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize, Recipe, channels_of
 from moco.recipe.parts import Stem
 from moco.run.directory import RunDirectory, find_run, is_run
-from moco.run.encoder_file import FORMAT, read_checkpoint, read_encoder
+from moco.run.encoder_file import FORMAT, read_checkpoint, read_encoder, read_whitening
+
+Kind = Literal["backbone", "head", "whitened"]
+"""Which features an encoder gives: the backbone's, the projection head's unit vectors, or the backbone's whitened."""
 
 _LOG = logging.getLogger("moco")
 _LIBRARIES = ("torchvision:", "timm:")
@@ -60,22 +64,41 @@ class Opened:
     """What it does to images first, where it is a ResNet."""
     channels: int = 3
     """Channels of the images it takes."""
+    whitening: Whitening | None = None
+    """Of its backbone's features, from images that it was trained on. None where none was kept."""
+
+    def module(self, features: Kind) -> nn.Module:
+        """What gives these features of images N x 3 x S x S; raises MocoError where it has none of this kind."""
+        match features:
+            case "backbone":
+                return self.backbone
+            case "head" if self.whole is not None:
+                return self.whole
+            case "whitened" if self.whitening is not None:
+                return nn.Sequential(self.backbone, self.whitening)
+            case "head":
+                raise MocoError(f"{self.about} has no projection head; take the features of its backbone")
+            case "whitened":
+                raise MocoError(
+                    f"{self.about} has no whitened features: they are kept when a run ends; take the backbone's, or go "
+                    "on with the run to its end"
+                )
 
 
-def load(path: str | os.PathLike[str], head: bool = False) -> tuple[nn.Module, Preprocess]:
+def load(path: str | os.PathLike[str], features: Kind = "backbone") -> tuple[nn.Module, Preprocess]:
     """An encoder in eval mode, and the preprocessing that belongs to it; `path` is what `open_encoder` takes.
 
     `preprocess` maps a PIL image or an H x W x 3 uint8 array to a 3 x S x S tensor (of an encoder of other than
-    photographs, an array H x W x C of its data set's bands and type); the encoder maps N x 3 x S x S to features N x D;
-    with `head`, to the N x C unit vectors of the projection head. What was taken of a file of another library, and what
-    left aside, is a line of the logger `moco`.
+    photographs, an array H x W x C of its data set's bands and type); the encoder maps N x 3 x S x S to features N x D:
+    the backbone's; with `features="whitened"` the same, moved and turned so that every main axis of the images that it
+    was trained on counts alike; with `features="head"` the N x C unit vectors of the projection head. Raises MocoError
+    where there are none of this kind. What was taken of a file of another library, and what left aside, is a line of
+    the logger `moco`.
     """
     opened = open_encoder(path)
     for note in opened.notes:
         _LOG.warning("%s: %s", path, note)
-    if head and opened.whole is None:
-        raise MocoError(f"{path} has no projection head; load it without head=True for its features")
-    return opened.whole if head and opened.whole is not None else opened.backbone, opened.preprocess
+    return opened.module(features), opened.preprocess
 
 
 def open_encoder(path: str | os.PathLike[str]) -> Opened:
@@ -134,7 +157,7 @@ def _run(folder: Path) -> RunDirectory:
 
 def _from_run(file: Path, run: RunDirectory | None) -> Opened:
     encoder, recipe, step = read_encoder(file)
-    return _of_recipe(encoder, recipe, step, run)
+    return replace(_of_recipe(encoder, recipe, step, run), whitening=read_whitening(file))
 
 
 def _from_checkpoint(file: Path, recipe: Recipe) -> Opened:
