@@ -4,12 +4,12 @@
     python benchmarks/quality.py --time 5m --contestants auto@1/4 auto@1/10 cifar lightly ...
     python benchmarks/quality.py --table quality.json
 
-Each contestant has the time from start to end, its judging not counted: `auto` by `--time`; `cifar` (the official demo's
-recipe) and `v2` (untuned, with the network, stem and size that `auto` chose) by as many steps as a measurement of their
-rate allows, their schedules fitted to it; `lightly` by `--lightly SCRIPT`, which trains for so many minutes and prints a
-curve of kNN. `auto@1/4` has a quarter of the time. Judged by kNN (k = 20, weighted; backbone, whitened) and by 5 labels
-a class (mean of draws), beside the same network untrained and the pixels. Goes on where it stopped. Cores are those that
-the process may use (`taskset`).
+Each contestant has the time from start to end, its judging not counted: `auto` by `--time`; `cifar` (the official
+demo's recipe) and `v2` (untuned, with the network, stem and size that `auto` chose) by as many steps as a measurement
+of their rate allows, their schedules fitted to it; `lightly` by `--lightly SCRIPT`, which trains for so many minutes
+and prints a curve of kNN. `auto@1/4` has a quarter of the time. Judged by kNN (k = 20, weighted; backbone, whitened)
+and by 5 labels a class (mean of draws), beside the same network untrained and the pixels. Goes on where it stopped.
+Cores are those that the process may use (`taskset`).
 """
 
 from __future__ import annotations
