@@ -37,6 +37,18 @@ def test_a_trial_goes_on_where_it_stopped(digits, tmp_path):
     assert one.finite()
 
 
+def test_a_trial_starts_from_what_the_run_starts_from(digits, tmp_path):
+    np.save(tmp_path / "x.npy", digits[0][:64])
+    memory = load_memory(Array(str(tmp_path / "x.npy")), 1)[0]
+
+    def first(training):
+        for p in training.model.query_encoder.parameters():
+            torch.nn.init.constant_(p, 0.01)
+
+    one = Trial(RECIPE, memory, CPU, Machine(compile="off"), [], first)
+    assert all(bool((p == 0.01).all()) for p in one.encoder.parameters())
+
+
 def test_rates_are_positive_seconds(digits, tmp_path):
     one, source = trial(digits, tmp_path)
     assert 0 < seconds_a_step(one) < 60

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from moco.commands import pretrain as command
-from moco.commands.fit import UNTRIED, Ask, goes_on
+from moco.commands.ask import Ask, goes_on
+from moco.commands.fit import UNTRIED
 from moco.commands.pretrain import pretrain
 from moco.errors import MocoError
 from moco.machine import Machine

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from moco import training
-from moco.commands.init import read_init
-from moco.commands.initialise import start_from_
+from moco.commands.init import Beginning, read_init
+from moco.commands.initialise import start_from_, weights_of
 from moco.data.loader import Batch
 from moco.device import place
 from moco.errors import MocoError
@@ -118,6 +118,17 @@ def test_an_official_checkpoint_goes_on_with_the_official_arithmetic(tmp_path):
     for name, tensor in net.encoder_q.state_dict().items():
         ours = f"head.{name[3:]}" if name.startswith("fc.") else f"backbone.{name}"
         assert torch.allclose(mine[ours].float(), tensor.float(), rtol=1e-4, atol=1e-5), name
+
+
+def test_a_trial_takes_the_weights_of_an_official_run_and_begins_at_step_0(tmp_path):
+    net, _ = official_checkpoint(tmp_path / "x.pth.tar", 2 * PER_EPOCH)
+    first = weights_of(Beginning(read_init(str(tmp_path / "x.pth.tar")), {}))
+    t, _, _ = begun()
+    first(t)
+    assert t.step == 0
+    mine, theirs = t.model.query_encoder.state_dict(), net.encoder_q.state_dict()
+    assert torch.equal(mine["backbone.conv1.weight"], theirs["conv1.weight"])
+    assert weights_of(Beginning(None, {})) is None
 
 
 def test_the_end_of_an_official_run_has_nothing_left_to_do(tmp_path):

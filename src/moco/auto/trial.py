@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from moco import distributed
 from moco.data.loader import Batch, MemoryLoader, Plan
@@ -13,18 +13,29 @@ from moco.encoder import Encoder
 from moco.fast import choose_fast
 from moco.machine import Machine
 from moco.recipe import Recipe
-from moco.training import build_training, train_step
+from moco.training import Training, build_training, train_step
 
 
 class Trial:
     """A training of a recipe on images in memory; writes nothing and tells nobody. Several processes train together."""
 
     def __init__(
-        self, recipe: Recipe, memory: Memory, placement: Placement, machine: Machine, fast: Collection[str] | None
+        self,
+        recipe: Recipe,
+        memory: Memory,
+        placement: Placement,
+        machine: Machine,
+        fast: Collection[str] | None,
+        first: Callable[[Training], object] | None = None,
     ) -> None:
-        """`fast` names the forms to compute with; None: found out here, and then in `self.fast`."""
+        """`fast` names the forms to compute with; None: found out here, and then in `self.fast`.
+
+        `first` puts into the training what it starts from; None: random weights.
+        """
         self.recipe, self.placement = recipe, placement
         self._training = build_training(recipe, len(memory), placement)
+        if first is not None:
+            first(self._training)
         compiled = (
             machine.compile if placement.device.type == "cpu" else "off"
         )  # compiling costs more than a trial saves

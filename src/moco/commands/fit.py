@@ -5,29 +5,28 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from moco import distributed
-from moco.auto.budget import SEARCH, Budget, budget, seconds_of, words
+from moco.auto.budget import SEARCH, Budget, budget, words
 from moco.auto.plan import Rate, choose, outlook, rates
 from moco.auto.rates import seconds_an_image
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
 from moco.auto.views import Searched, longest, search
+from moco.commands.ask import Ask
 from moco.commands.start import Start
-from moco.data.decide import Decided
 from moco.data.labelled import Labelled
 from moco.data.memory import Memory
 from moco.data.survey import Survey
-from moco.errors import MocoError
 from moco.loop import LOOKS
-from moco.recipe import Recipe, flatten, override, v2
+from moco.recipe import Recipe, override
 from moco.recipe.auto import Choice, DataFacts, Length, Network, auto, networks
 from moco.recipe.views import CANDIDATES
 from moco.scores.probe import Found, Probe
+from moco.training import Training
 
 LOOKED_AT = 3 * 1024 / 4
 """Images of a look at the encoder without labels, as a step counts them: it passes them forward alone."""
@@ -42,102 +41,35 @@ UNTRIED = CANDIDATES[0]
 """The set of views for runs that are too short to try any, where the images ask for no other."""
 
 
-@dataclass(frozen=True)
-class Ask:
-    """What the user asked of `auto`: a run goes on only where it is asked the same."""
-
-    time: str | None = None
-    views: str | None = None
-    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
-    made: Decided = dataclasses.field(default_factory=lambda: Decided(None))
-    """What the images are made of."""
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """The sets of views to choose from: what fits such images first, where there is such a set."""
-        return CANDIDATES if self.made.views is None else (self.made.views, *CANDIDATES)
-
-    def into(self, recipe: Recipe) -> Recipe:
-        """The recipe for these images."""
-        return self.made.into(recipe, any(name.startswith("normalize") for name in self.changes))
-
-    @property
-    def length_is_set(self) -> bool:
-        """Whether epochs or steps are named."""
-        return self.changes.get("epochs") is not None or self.changes.get("steps") is not None
-
-    @property
-    def views_are_set(self) -> bool:
-        """Whether views are named, or a part of them."""
-        return self.views is not None or any(name.startswith(("query_view", "key_view")) for name in self.changes)
-
-    def seconds(self, device: str) -> float | None:
-        """What the run may take in all on this kind of device; None where its length is set."""
-        return None if self.length_is_set else budget(self.time, device).seconds
-
-    def refuse_contradiction(self, recipe: str | Recipe) -> None:
-        """Raise MocoError where a time meets what already says how long the run is."""
-        if self.time is None:
-            return
-        if recipe != "auto":
-            name = recipe if isinstance(recipe, str) else recipe.name
-            raise MocoError(
-                f"--time {self.time} is for the recipe auto, which fits network and length to it; {name} has a length "
-                "of its own (leave one of them out)"
-            )
-        seconds_of(self.time)
-        if self.length_is_set:
-            named = "--epochs" if self.changes.get("epochs") is not None else "--steps"
-            raise MocoError(f"--time {self.time} and {named} both say how long the run is; leave one of them out")
-
-    def as_written(self) -> dict[str, Any]:
-        """As it stands in auto.json."""
-        named = {"time": self.time, "views": self.views}
-        return {k: v for k, v in named.items() if v is not None} | {k: str(v) for k, v in self.changes.items()}
-
-
-def goes_on(saved: dict[str, Any], ask: Ask, out: object) -> bool:
-    """Whether auto.json is of a run that was asked the same; raises MocoError where it was asked something else."""
-    if not saved:
-        return False
-    if saved["asked"] != (now := ask.as_written()):
-        was = saved["asked"]
-        names = [name for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name)]
-        different = "; ".join(
-            f"{name} was {was.get(name, 'not set')}, now {now.get(name, 'not set')}" for name in names
-        )
-        raise MocoError(
-            f"{out} was started with another recipe: {different}. Repeat the first command to continue, or name "
-            "another --out"
-        )
-    return True
-
-
 def usual(facts: Survey, ask: Ask) -> Recipe:
     """What `auto` would take without a look at the machine, with what the user set: to be refused before anything."""
-    recipe, _ = auto(DataFacts(facts.images, facts.short_side), ask.made.views or UNTRIED, None, _fixed(ask))
+    recipe, _ = auto(DataFacts(facts.images, facts.short_side), ask.made.views or UNTRIED, None, ask.fixed)
     return ask.into(recipe)
 
 
-def _fixed(ask: Ask) -> dict[str, Any]:
-    """The fields that the user set, checked, and of the types that the recipe has."""
-    values = flatten(override(v2(), ask.changes))
-    return {name: values.get(name, value) for name, value in ask.changes.items()}
-
-
-def fit(start: Start, ask: Ask, began: float, watched: Labelled | None) -> Recipe:
+def fit(
+    start: Start, ask: Ask, began: float, watched: Labelled | None, first: Callable[[Training], object] | None = None
+) -> Recipe:
     """The recipe, chosen by measuring; tells each choice, and writes auto.json with what was measured.
 
-    `began` is when the command was started (time.monotonic), `watched` what `--watch` looks at.
+    `began` is when the command was started (time.monotonic), `watched` what `--watch` looks at; `first` puts into a
+    training at step 0 what the run starts from, if that is not random, so that views are compared from there.
     """
-    return _Fit(start, ask, began, watched).recipe()
+    return _Fit(start, ask, began, watched, first).recipe()
 
 
 class _Fit:
-    def __init__(self, start: Start, ask: Ask, began: float, watched: Labelled | None) -> None:
-        self._start, self._ask, self._began = start, ask, began
+    def __init__(
+        self,
+        start: Start,
+        ask: Ask,
+        began: float,
+        watched: Labelled | None,
+        first: Callable[[Training], object] | None,
+    ) -> None:
+        self._start, self._ask, self._began, self._first = start, ask, began, first
         self._judging, self._watched = ({}, 0) if watched is None else (_judging(watched), _looked_at(watched))
-        self._fixed = _fixed(ask)
+        self._fixed = ask.fixed
         self._loose = {k: v for k, v in self._fixed.items() if k not in ("epochs", "steps")}
         self._facts = DataFacts(start.facts.images, start.facts.short_side)
         self._budget = budget(ask.time, start.placement.device.type) if not ask.length_is_set else None
@@ -215,7 +147,7 @@ class _Fit:
         length = Length(network, steps * 128, "a trial")
         fixed = self._loose | {"steps": steps, "epochs": None}
         recipe, _ = self._auto(facts, views, fixed, length)
-        trial = Trial(recipe, memory, self._start.placement, self._start.machine, self._fast)
+        trial = Trial(recipe, memory, self._start.placement, self._start.machine, self._fast, self._first)
         self._fast = trial.fast
         return trial
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ def begin_(t: Training, begin: Beginning, run: RunDirectory, note: Callable[[str
         return
     used = start_from_(t, init, note)
     distributed.on_main(lambda: run.write(BEGINNING, record(init, begin.fields, used)))
+
+
+def weights_of(begin: Beginning) -> Callable[[Training], object] | None:
+    """What puts the weights of `--init` into a training that is tried out; None for random ones."""
+    if begin.init is None:
+        return None
+    init = dataclasses.replace(begin.init, official=None)  # a trial goes on from no other run's step
+    return lambda training: start_from_(training, init, lambda text: None)
 
 
 def start_from_(t: Training, init: Init, note: Callable[[str], None]) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from typing import Any
 from moco import distributed
 from moco.auto.pace import Pace
 from moco.backbones import refuse_unknown
+from moco.commands.ask import Ask, goes_on
 from moco.commands.choose import choose_recipe, named_recipe
 from moco.commands.conclude import conclude, look_before
 from moco.commands.expect import expect
-from moco.commands.fit import Ask, fit, goes_on, usual
+from moco.commands.fit import fit, usual
 from moco.commands.init import Beginning, beginning
-from moco.commands.initialise import begin_
+from moco.commands.initialise import begin_, weights_of
 from moco.commands.made_of import made_of
 from moco.commands.start import Start, record_of, start
 from moco.commands.tell import Silent, Teller
@@ -120,7 +121,7 @@ def pretrain(
                 )
             show: Show = tell
             if chosen is None:
-                chosen = fitted = fit(begun, ask, began, watched)
+                chosen = fitted = fit(begun, ask, began, watched, weights_of(begin))
                 _refuse(fitted, images)
                 distributed.on_main(lambda: claim_run(run, fitted, machine, record))
                 if (seconds := ask.seconds(begun.placement.device.type)) is not None:
