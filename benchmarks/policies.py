@@ -32,7 +32,7 @@ from moco.ops.whiten import whitened
 from moco.preprocess import Preprocess
 from moco.protocols.knn import knn_accuracy
 from moco.recipe import Recipe, View, override, v2
-from moco.recipe.parts import Blur, Jitter
+from moco.recipe.drawn import Blur, Jitter
 from moco.recipe.views import CIFAR, DOCUMENTS, MICROSCOPY, SATELLITE, SIMCLR, V1, V2
 from moco.scores.retrieval import retrieval_accuracy
 from moco.scores.rotation import rotation_accuracy, turned

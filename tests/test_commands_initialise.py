@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from moco import training
 from moco.commands.init import Beginning, read_init
 from moco.commands.initialise import start_from_, weights_of
 from moco.data.loader import Batch
@@ -20,6 +19,7 @@ from moco.errors import MocoError
 from moco.foreign.parts import with_channels
 from moco.machine import Machine
 from moco.recipe import override, v2
+from moco.shuffle import views_of
 from moco.training import build_training, train_step
 
 N, K, C, IMAGES, EPOCHS = 8, 24, 16, 32, 4
@@ -94,7 +94,7 @@ def official_checkpoint(path, steps):
     net = Builder().train()
     solver = torch.optim.SGD(net.parameters(), 0.03, momentum=0.9, weight_decay=1e-4)
     for step in range(steps):
-        official_step(net, solver, training._views(t, batch(step)), step // PER_EPOCH)
+        official_step(net, solver, views_of(t.views, t.placement, batch(step), 1), step // PER_EPOCH)
     names = under("module.", net.state_dict())
     content = {"epoch": steps // PER_EPOCH, "arch": "resnet18", "state_dict": names, "optimizer": solver.state_dict()}
     torch.save(content, path)
@@ -109,7 +109,7 @@ def test_an_official_checkpoint_goes_on_with_the_official_arithmetic(tmp_path):
     assert "going on as the run it was, at epoch 3 (step 8)" in said[0]
     assert "the solver" in record["taken"]
     for step in range(2 * PER_EPOCH, 2 * PER_EPOCH + 6):
-        views = training._views(t, batch(step))
+        views = views_of(t.views, t.placement, batch(step), 1)
         official = official_step(net, solver, views, step // PER_EPOCH)
         assert float(train_step(t, batch(step)).loss) == pytest.approx(official, rel=1e-5)
     assert torch.allclose(t.dictionary.keys, net.queue.T, atol=1e-5)

@@ -48,7 +48,7 @@ def batch(step=0):
 
 
 def pairs(model, step=0):
-    return list(model.pairs(*images(), step))
+    return [(turn.ask(slice(0, N)), turn.keys) for turn in model.turns(*images(), step)]
 
 
 def test_the_key_encoder_starts_as_an_exact_copy_head_included():
@@ -90,7 +90,7 @@ def test_the_momentum_update_is_equation_2_for_every_parameter_head_included():
     with torch.no_grad():
         for p in model.query_encoder.parameters():
             p.add_(torch.randn_like(p))
-    model.momentum_update()
+    model.momentum_update(0.9)
     names = [name for name, _ in model.key_encoder.named_parameters()]
     assert any(name.startswith("head.") for name in names)
     for name in names:
@@ -102,7 +102,7 @@ def test_the_momentum_update_touches_no_batchnorm_statistics():
     model = model_of(recipe_of())
     pairs(model)
     before = {n: b.clone() for n, b in model.key_encoder.named_buffers()}
-    model.momentum_update()
+    model.momentum_update(0.9)
     assert all(torch.equal(b, before[n]) for n, b in model.key_encoder.named_buffers())
 
 
@@ -139,7 +139,7 @@ def test_the_momentum_update_follows_the_optimizers_step():
 def test_a_symmetric_loss_has_each_view_as_query_and_as_key():
     model = model_of(recipe_of(loss=InfoNCE(temperature=0.2, symmetric=True), keys=Momentum(shuffle=False)))
     x_q, x_k = images()
-    (q_1, k_2), (q_2, k_1) = model.pairs(x_q, x_k, 0)
+    (q_1, k_2), (q_2, k_1) = ((t.ask(slice(0, N)), t.keys) for t in model.turns(x_q, x_k, 0))
     twin = model_of(recipe_of(keys=Momentum(shuffle=False)))
     torch.testing.assert_close(q_1, twin.query_encoder(x_q))
     torch.testing.assert_close(k_2, twin.key_encoder(x_k))

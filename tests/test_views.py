@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from moco.errors import MocoError
 from moco.recipe import Blur, Jitter, View, cifar, v1, v2
-from moco.recipe.parts import Normalize
+from moco.recipe.drawn import Normalize
 from moco.recipe.views import CIFAR, MICROSCOPY, SIMCLR, V1, V2
 from moco.views import Photometry, Views, apply, draw, finish
 

@@ -22,7 +22,7 @@ from moco.ops.colour import grayscale, jitter, solarize
 from moco.ops.crop import beside, crop_resize, turn
 from moco.ops.kernels import kernels
 from moco.ops.steps import steps_of
-from moco.recipe.parts import Normalize, View
+from moco.recipe.drawn import Normalize, View
 
 CHUNK = 1 << 19
 """Values per CPU thread that are worked on at a time: few enough for the caches, enough to outweigh the calls."""

@@ -22,7 +22,7 @@ from moco.ops.blur import blur, blur_radius
 from moco.ops.colour import solarize
 from moco.ops.crop import crop_values, turn
 from moco.ops.steps import steps_of
-from moco.recipe.parts import Normalize, View
+from moco.recipe.drawn import Normalize, View
 from moco.recipe.pixels import Pixels
 
 _AT_ONCE = 1 << 18

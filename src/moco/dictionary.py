@@ -1,4 +1,8 @@
-"""Dictionaries: what a query is contrasted with. `look_up` changes nothing; `update` is the only mutation."""
+"""Dictionaries: what a query is contrasted with. `look_up` changes nothing; `update` is the only mutation.
+
+A step asks with all its queries at once, or with some at a time: q are then the queries of rows `first`, `first` + 1,
+... of the batch, while k and `index` are always those of the whole of it.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +44,9 @@ class KeyQueue(nn.Module):
         self.register_buffer("scale", scale)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
-    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
-        """Contrast each query (N x C) with its key and the K latest keys of earlier steps."""
-        return Contrast(k.detach(), self.keys, scale=self.scale)
+    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int, first: int = 0) -> Contrast:
+        """Contrast each query (n x C) with its key and the K latest keys of earlier steps."""
+        return Contrast(k.detach()[first : first + len(q)], self.keys, scale=self.scale)
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
@@ -90,11 +94,12 @@ class BatchKeys(nn.Module):
         super().__init__()
         self.both_views = both_views
 
-    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
-        """Contrast each query (N x C) with its key and the N - 1 keys, or 2N - 2 vectors, of other images."""
+    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int, first: int = 0) -> Contrast:
+        """Contrast each query (n x C) with its key and the N - 1 keys, or 2N - 2 vectors, of other images."""
         keys = distributed.gather_with_gradient(k)
         own = torch.zeros(len(q), len(keys), device=q.device)
-        own.diagonal(distributed.first_row(len(q))).fill_(-math.inf)
+        own.diagonal(distributed.first_row(len(k)) + first).fill_(-math.inf)
+        k = k[first : first + len(q)]
         if self.both_views:
             return Contrast(k, torch.cat([keys, distributed.gather_with_gradient(q)]), torch.cat([own, own], dim=1))
         return Contrast(k, keys, own)
@@ -125,10 +130,10 @@ class MemoryBank(nn.Module):
         self.seed = seed
         self.register_buffer("entries", F.normalize(torch.randn(images, dim, generator=generator), dim=1))
 
-    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int) -> Contrast:
-        """Contrast each query (N x C) with its image's entry and `drawn` random entries, the same for the batch."""
+    def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int, first: int = 0) -> Contrast:
+        """Contrast each query (n x C) with its image's entry and `drawn` random entries, the same for the batch."""
         drawn = draw.integers(len(self.entries), self.seed, draw.stream("bank"), step, np.arange(self.drawn))
-        return Contrast(self.entries[index], self.entries[beside(q, drawn)])
+        return Contrast(self.entries[index[first : first + len(q)]], self.entries[beside(q, drawn)])
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:

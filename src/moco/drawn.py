@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from moco.ops.crop import crop_boxes
 from moco.ops.draw import counter, stream, uniform
-from moco.recipe.parts import View
+from moco.recipe.drawn import View
 
 Floats = NDArray[np.float64]
 Integer = NDArray[np.int64]

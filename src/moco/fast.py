@@ -228,7 +228,7 @@ def _encoded(t: Training, precision: AbstractContextManager[object]) -> list[Ten
     before = [b.clone() for b in model.buffers()]
     try:
         with seeded(0, device), precision:
-            noise = torch.randn(t.recipe.batch // distributed.count(), t.views.channels, size, size, device=device)
+            noise = torch.randn(_at_once(t), t.views.channels, size, size, device=device)
             x = noise.contiguous(memory_format=t.placement.memory_format)
             towards = torch.randn(len(x), t.recipe.encoder.dim, device=device)
             q = model.encode(model.query_encoder, x)
@@ -244,6 +244,11 @@ def _encoded(t: Training, precision: AbstractContextManager[object]) -> list[Ten
         with torch.no_grad():
             for buffer, value in zip(model.buffers(), before, strict=True):
                 buffer.copy_(value)
+
+
+def _at_once(t: Training) -> int:
+    """Images that an encoder of this process gets at a time."""
+    return t.recipe.batch // distributed.count() // t.parts
 
 
 def _norms(t: Training, asked: str) -> Form | None:
@@ -298,7 +303,7 @@ def _loss(t: Training, asked: str) -> Form | None:
         from moco.ops.info_nce_triton import fused
     except ImportError:  # Triton comes with torch for Linux
         return None
-    images = t.recipe.batch // distributed.count()
+    images = _at_once(t)
     with seeded(0, t.placement.device):
         q, k = F.normalize(torch.randn(2, images, t.recipe.encoder.dim, device=t.placement.device), dim=-1)
     index = torch.zeros(images, dtype=torch.int64, device=t.placement.device)

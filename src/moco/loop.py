@@ -15,7 +15,7 @@ from moco.encoder import Encoder
 from moco.health import chance, judge
 from moco.machine import Machine
 from moco.ops.info_nce import Loss
-from moco.recipe import Recipe
+from moco.recipe import Momentum, Recipe
 from moco.run import checkpoint
 from moco.run.clock import Clock
 from moco.run.directory import RunDirectory
@@ -125,7 +125,7 @@ class _Recorder:
             "chance": chance(t.recipe),
             "filled": t.dictionary.filled(t.step * plan.batch * (2 if t.recipe.loss.symmetric else 1)),
             "lr": t.optimizer.param_groups[0]["lr"],
-            "m": getattr(t.recipe.keys, "m", None),
+            "m": t.m if isinstance(t.recipe.keys, Momentum) else None,
             "images_per_second": pace.per_second(plan.batch),
             "data_wait": pace.wait,
             "memory_gib": most_memory_gib(t.placement.device),

@@ -29,6 +29,9 @@ class Machine:
     reproducible: bool = False
     """Precision (fp32, where it is not set) and threads by rule instead of by measurement: the same command twice gives
     the same encoder to the bit. `auto` must then be told its length and its views."""
+    parts: int = 1
+    """Parts of a batch that are asked for one after the other, to save memory: keys of the whole batch are made first,
+    and the gradient is that of the whole batch."""
     threads: int | None = None
     """CPU threads of torch; None: all cores, or one where a measurement shows that more are slower."""
     workers: int | None = None
@@ -66,6 +69,8 @@ class Machine:
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise MocoError(f"--machine.threads {self.threads}: must be at least 1")
+        if self.parts < 1:
+            raise MocoError(f"--machine.parts {self.parts}: must be at least 1")
         if self.workers is not None and self.workers < 0:
             raise MocoError(f"--machine.workers {self.workers}: must be 0 or more")
         if self.log_every < 1:

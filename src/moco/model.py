@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,13 +15,23 @@ from moco.encoder import Encoder, build_encoder
 from moco.ops import draw
 from moco.ops.momentum import momentum_update_
 from moco.recipe import EndToEnd, Momentum, Recipe, Stored, channels_of
-from moco.shuffle import Unmade, in_order, shuffled
+from moco.shuffle import Unmade, made, rows_of, shuffled
 
 
 def encode(encoder: Encoder, images: Tensor) -> Tensor:
     """The unit vectors of images, as the encoder is written; what a compiled form is the twin of."""
     unit: Tensor = encoder(images)
     return unit
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One way round of a step: one view asks, the other has answered."""
+
+    ask: Callable[[slice], Tensor]
+    """The queries of these rows of the batch (n x C), of unit length, with gradient."""
+    keys: Tensor
+    """The keys of the whole batch (N x C), of unit length; with gradient where they are the query encoder's own."""
 
 
 class Contrastive(nn.Module):
@@ -30,34 +41,39 @@ class Contrastive(nn.Module):
     encode: Callable[[Encoder, Tensor], Tensor]
     """How an encoder is run in training: as it is written, or compiled. Beside the modules, so that no name changes."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, parts: int = 1) -> None:
         super().__init__()
         self.keys = recipe.keys
         self.symmetric = recipe.loss.symmetric
         self.seed = recipe.seed
         self.grouped = recipe.encoder.norm_group is not None
+        self.parts = parts
         self.encode = encode
         self.query_encoder = build_encoder(recipe.encoder, channels_of(recipe.pixels))[0]
         self.key_encoder = None
         if isinstance(recipe.keys, Momentum):
             self.key_encoder = copy.deepcopy(self.query_encoder).requires_grad_(False)
 
-    def pairs(self, x_q: Tensor | Unmade, x_k: Tensor | Unmade, step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(q, k), each N x C of unit length; for a symmetric loss also the pair the other way round."""
+    def turns(self, x_q: Tensor | Unmade, x_k: Tensor | Unmade, step: int) -> list[Turn]:
+        """What asks and what answers: x_q and the keys of x_k; for a symmetric loss also the other way round.
+
+        Keys of a momentum encoder are those of the whole batch, made `parts` at a time; queries are made when they are
+        asked for. Without such an encoder queries and keys are made together.
+        """
         match self.keys:
             case Momentum(shuffle=shuffle):
-                yield self.encode(self.query_encoder, in_order(x_q)), self._key(x_k, shuffle, step, half=0)
-                if self.symmetric:
-                    yield self.encode(self.query_encoder, in_order(x_k)), self._key(x_q, shuffle, step, half=1)
+                ways = [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
+                return [Turn(self._asks(x), self._key(y, shuffle, step, half)) for half, (x, y) in enumerate(ways)]
             case EndToEnd(shuffle=shuffle):
-                q = self.encode(self.query_encoder, in_order(x_q))
+                q = self.encode(self.query_encoder, made(x_q))
                 k = self._shuffled(self.query_encoder, x_k, shuffle, step, half=0)
-                yield q, k
-                if self.symmetric:
-                    yield k, q
+                return [Turn(q.__getitem__, k), Turn(k.__getitem__, q)] if self.symmetric else [Turn(q.__getitem__, k)]
             case Stored():
-                q = self.encode(self.query_encoder, in_order(x_q))
-                yield q, q.detach()
+                q = self.encode(self.query_encoder, made(x_q))
+                return [Turn(q.__getitem__, q.detach())]
+
+    def _asks(self, x: Tensor | Unmade) -> Callable[[slice], Tensor]:
+        return lambda rows: self.encode(self.query_encoder, made(x[rows]))
 
     @torch.no_grad()
     def _key(self, x: Tensor | Unmade, shuffle: bool, step: int, half: int) -> Tensor:
@@ -67,15 +83,17 @@ class Contrastive(nn.Module):
     def _shuffled(self, encoder: Encoder, x: Tensor | Unmade, shuffle: bool, step: int, half: int) -> Tensor:
         """Encode the images in a drawn order, so that BatchNorm groups differ from the queries' (v1, section 3.3)."""
         if not (shuffle and self.grouped):
-            return self.encode(encoder, in_order(x))
+            return self._encoded(encoder, x)
         order = draw.permutation(len(x) * distributed.count(), self.seed, draw.stream("shuffle"), step, half)
-        return distributed.permute(self.encode(encoder, shuffled(x, order)), np.argsort(order))
+        return distributed.permute(self._encoded(encoder, shuffled(x, order)), np.argsort(order))
 
-    def momentum_update(self) -> None:
+    def _encoded(self, encoder: Encoder, x: Tensor | Unmade) -> Tensor:
+        """The vectors of a whole batch, of which one part at a time is a finished view and in the encoder."""
+        if self.parts == 1:
+            return self.encode(encoder, made(x))
+        return torch.cat([self.encode(encoder, made(x[rows])) for rows in rows_of(len(x), self.parts)])
+
+    def momentum_update(self, m: float) -> None:
         """Equation 2 over all parameters, head included; BatchNorm statistics are the key encoder's own."""
-        match self.keys:
-            case Momentum(m=m):
-                assert self.key_encoder is not None
-                momentum_update_(list(self.key_encoder.parameters()), list(self.query_encoder.parameters()), m)
-            case EndToEnd() | Stored():
-                pass
+        if self.key_encoder is not None:
+            momentum_update_(list(self.key_encoder.parameters()), list(self.query_encoder.parameters()), m)

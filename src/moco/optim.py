@@ -78,6 +78,11 @@ def learning_rate(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
             return base * 0.5 * (1 + math.cos(math.pi * e / max(epochs - warmup, 1e-9)))
 
 
+def momentum(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
+    """m of equation 2 at a step, counted from 0; 1 where no encoder follows another."""
+    return recipe.keys.m if isinstance(recipe.keys, r.Momentum) else 1.0
+
+
 def set_learning_rate_(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """All groups at this rate."""
     for group in optimizer.param_groups:

@@ -1,13 +1,15 @@
-"""Shuffling BN (v1, section 3.3) over processes: no finished views travel, only uint8 pixels or nothing at all.
+"""The two views of a step, and Shuffling BN (v1, section 3.3) over processes.
 
-A view is a function of (seed, epoch, image, view), so the process that encodes the key of an image also makes its view.
-It finds the pixels in its own memory where all processes hold all images; else the process that cut them sends them.
+A view is a function of (seed, epoch, image, view), so the process that encodes the key of an image also makes its view:
+no finished views travel, only uint8 pixels or nothing at all. It finds the pixels in its own memory where all processes
+hold all images; else the process that cut them sends them. For the same reason a view may be made part by part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +18,8 @@ from torch import Tensor
 
 from moco import distributed
 from moco.data.loader import Batch
+from moco.device import Placement
+from moco.views import KEY, QUERY, Views
 
 Order = NDArray[np.int64]
 """A permutation of the N images of a step."""
@@ -23,7 +27,7 @@ Order = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Unmade:
-    """One view of a batch, made where and when it is needed."""
+    """One view of a batch, made where and when it is needed; rows of it are taken as of a tensor."""
 
     batch: Batch
     number: int
@@ -35,29 +39,61 @@ class Unmade:
     def __len__(self) -> int:
         return len(self.batch.index)
 
-    def in_order(self) -> Tensor:
-        """The view of this process's images, N/P x 3 x S x S."""
-        return self.make(self.batch, self.number)
+    def __getitem__(self, rows: slice) -> Unmade:
+        """The view of some of the images."""
+        if rows == slice(0, len(self)):
+            return self
+        batch = self.batch
+        sizes = None if batch.sizes is None else batch.sizes[rows]
+        return replace(self, batch=replace(batch, pixels=batch.pixels[rows], sizes=sizes, index=batch.index[rows]))
 
-    def shuffled(self, order: Order) -> Tensor:
+    def shuffled(self, order: Order) -> Unmade:
         """The view of the images that `order` brings to this process."""
-        return self.make(self._brought(order), self.number)
+        return replace(self, batch=self._brought(order))
 
     def _brought(self, order: Order) -> Batch:
-        assert self.batch.everyone is not None
-        index = self.batch.everyone[order][distributed.own_rows(len(order))]
+        everyone = self.batch.index if distributed.count() == 1 else self.batch.everyone
+        assert everyone is not None
+        index = everyone[order][distributed.own_rows(len(order))]
         if self.batch.memory is not None:
             pixels, sizes = self.batch.memory.batch(index)
             return replace(self.batch, pixels=pixels, sizes=sizes, index=index)
+        if distributed.count() == 1:
+            ordered = None if self.batch.sizes is None else self.batch.sizes[order]
+            return replace(self.batch, pixels=self.batch.pixels[torch.from_numpy(order)], sizes=ordered, index=index)
         crops = self.batch.pixels[:, self.number].to(self.device, non_blocking=True)
         return replace(self.batch, pixels=distributed.permute(crops, order), index=index)
 
 
-def in_order(x: Tensor | Unmade) -> Tensor:
-    """The view (N/P x 3 x S x S) in the order of the batch."""
-    return x if isinstance(x, Tensor) else x.in_order()
+def views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> tuple[Tensor | Unmade, Tensor | Unmade]:
+    """x_q and x_k of a batch: made, or not yet where other processes make some of them, or not all at a time."""
+    if distributed.count() > 1 or parts > 1:
+        make = partial(view_of, views, placement)
+        return Unmade(batch, QUERY, make, placement.device), Unmade(batch, KEY, make, placement.device)
+    pixels = batch.pixels.to(placement.device, non_blocking=True)
+    if batch.sizes is None:
+        return views.finish(pixels, batch.index, batch.epoch, placement.memory_format)
+    return views(pixels, batch.sizes, batch.index, batch.epoch, placement.memory_format)
 
 
-def shuffled(x: Tensor | Unmade, order: Order) -> Tensor:
-    """The view in a drawn order over all processes; a view that is made travels as it is, the twin of the above."""
+def view_of(views: Views, placement: Placement, batch: Batch, number: int) -> Tensor:
+    """View `number` of a batch, on the device (N x 3 x S x S)."""
+    pixels = batch.pixels.to(placement.device, non_blocking=True)
+    return views.one(number, pixels, batch.sizes, batch.index, batch.epoch, placement.memory_format)
+
+
+def made(x: Tensor | Unmade) -> Tensor:
+    """The view itself (N/P x 3 x S x S)."""
+    return x if isinstance(x, Tensor) else x.make(x.batch, x.number)
+
+
+def shuffled(x: Tensor | Unmade, order: Order) -> Tensor | Unmade:
+    """The view in a drawn order over all processes; a view that is made travels as it is, the twin of the other."""
     return distributed.permute(x, order) if isinstance(x, Tensor) else x.shuffled(order)
+
+
+def rows_of(images: int, parts: int) -> list[slice]:
+    """The rows of so many equal parts of a batch, in order."""
+    assert images % parts == 0
+    share = images // parts
+    return [slice(first, first + share) for first in range(0, images, share)]

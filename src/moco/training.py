@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,16 @@ from moco.data.loader import Batch, Plan
 from moco.device import Placement, seeded
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
 from moco.errors import MocoError
-from moco.model import Contrastive
+from moco.model import Contrastive, Turn
 from moco.ops import draw
 from moco.ops.crop import beside
 from moco.ops.info_nce import Loss, Summed, chunked, info_nce
 from moco.ops.sync_batch_norm import norms_over_processes
-from moco.optim import build_optimizer, learning_rate, set_learning_rate_
-from moco.recipe import Recipe, Stored
-from moco.shuffle import Unmade
-from moco.views import KEY, QUERY, Views
+from moco.optim import build_optimizer, learning_rate, momentum, set_learning_rate_
+from moco.recipe import InfoNCE, Recipe, Stored
+from moco.recipe.check import refuse_parts
+from moco.shuffle import rows_of, views_of
+from moco.views import Views
 
 _NEVER = torch.iinfo(torch.int64).max
 
@@ -44,6 +45,8 @@ class Training:
     step: int = 0
     summed: Summed = chunked
     """How the loss sums over the dictionary."""
+    parts: int = 1
+    """How many parts of a batch are asked for one after the other, to save memory; the gradient is the whole's."""
 
     def state(self) -> dict[str, Any]:
         """All that changes from step to step."""
@@ -86,6 +89,11 @@ class Training:
         """The learning rate of the coming step."""
         return learning_rate(self.recipe, self.step, self.steps_per_epoch)
 
+    @property
+    def m(self) -> float:
+        """The momentum of the key encoder in the coming step; 1 where there is none."""
+        return momentum(self.recipe, self.step, self.steps_per_epoch)
+
     def finite(self) -> bool:
         """Whether all weights of the query encoder are finite; waits for the device."""
         norms = torch._foreach_norm([p.detach() for p in self.model.query_encoder.parameters()])
@@ -97,14 +105,16 @@ class Training:
         return None if step == _NEVER else step
 
 
-def build_training(recipe: Recipe, images: int, placement: Placement) -> Training:
+def build_training(recipe: Recipe, images: int, placement: Placement, parts: int = 1) -> Training:
     """A training at step 0, for a data set of so many images: all weights and keys are functions of the recipe's seed.
 
-    Raises MocoError where the backbone is unknown, the queue is as large as the data, or the batch or its BatchNorm
-    groups do not fit the number of processes.
+    `parts` is how many parts of a batch are asked for one after the other. Raises MocoError where the backbone is
+    unknown, the queue is as large as the data, or the batch or its BatchNorm groups do not fit the number of processes
+    or parts.
     """
+    refuse_parts(recipe, parts, distributed.count())
     with seeded(recipe.seed, torch.device("cpu")):
-        model = Contrastive(recipe)
+        model = Contrastive(recipe, parts)
     refuse_size(model.query_encoder.backbone, recipe.encoder.backbone, recipe.image_size)
     norms_over_processes(model, recipe.batch, recipe.encoder.norm_group)
     dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1))
@@ -119,6 +129,7 @@ def build_training(recipe: Recipe, images: int, placement: Placement) -> Trainin
         dictionary=dictionary,
         optimizer=build_optimizer(recipe.optim, model),
         first_bad=torch.tensor(_NEVER, device=placement.device),
+        parts=parts,
     )
 
 
@@ -128,31 +139,53 @@ def train_step(t: Training, batch: Batch) -> Loss:
     Takes the images of step `t.step` and moves `t` on by one; the mean loss of the halves and what goes with it, each a
     tensor without gradient. Raises MocoError where the batch has more keys than the queue.
     """
-    recipe = t.recipe
-    x_q, x_k = _views(t, batch)
+    x_q, x_k = views_of(t.views, t.placement, batch, t.parts)
     index = beside(t.first_bad, batch.index)
-    layers = int(draw.counter(recipe.seed, draw.stream("layers"), t.step) >> 1)  # dropout and its kin
-    with t.placement.autocast(), seeded(layers + distributed.number(), t.placement.device):
-        pairs = list(t.model.pairs(x_q, x_k, t.step))  # (q, k); both ways round if symmetric
-    halves = [
-        info_nce(q, t.dictionary.look_up(q, k, index, t.step), recipe.loss.temperature, t.summed) for q, k in pairs
-    ]
-    mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
-    loss = mean.loss * len(halves) if recipe.loss.halves == "sum" else mean.loss
+    layers = int(draw.counter(t.recipe.seed, draw.stream("layers"), t.step) >> 1)  # dropout and its kin
 
     set_learning_rate_(t.optimizer, t.lr)
     t.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    mean = Loss(*(value.detach().clone() for value in mean))
+    with seeded(layers + distributed.number(), t.placement.device):
+        with t.placement.autocast():
+            turns = t.model.turns(x_q, x_k, t.step)  # keys; both ways round if symmetric
+        answers = [_contrast(t, turns, index, rows) for rows in rows_of(len(index), t.parts)]
+    mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*(a.mean for a in answers), strict=True)))
     distributed.average_([*_gradients(t.optimizer), *_running(t.model), *mean])
     t.optimizer.step()
 
-    t.model.momentum_update()  # equation 2
-    for q, k in reversed(pairs):  # enqueue last: no key is ever its own negative; of two halves, x_q's keys first
-        t.dictionary.update(q, k, index)
+    t.model.momentum_update(t.m)  # equation 2
+    queries = [torch.cat(parts) for parts in zip(*(a.queries for a in answers), strict=True)]
+    for turn, q in reversed(list(zip(turns, queries, strict=True))):  # enqueue last: no key is ever its own negative;
+        t.dictionary.update(q, turn.keys, index)  # of two halves, x_q's keys first
     t.step += 1
     t.first_bad = torch.where(torch.isfinite(mean.loss), t.first_bad, t.first_bad.clamp_max(t.step))
     return mean
+
+
+class _Answer(NamedTuple):
+    """What the queries of a part of the batch came to; without gradient."""
+
+    mean: Loss
+    queries: list[Tensor]
+    """Of each turn (n x C)."""
+
+
+def _contrast(t: Training, turns: Sequence[Turn], index: Tensor, rows: slice) -> _Answer:
+    """Contrast the queries of these rows with the dictionary, and add their share of the batch's gradient."""
+    with t.placement.autocast():
+        queries = [turn.ask(rows) for turn in turns]
+    halves = [
+        info_nce(q, t.dictionary.look_up(q, turn.keys, index, t.step, rows.start), t.recipe.loss.temperature, t.summed)
+        for q, turn in zip(queries, turns, strict=True)
+    ]
+    mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
+    (mean.loss * (_weight(t.recipe.loss) / t.parts)).backward()  # type: ignore[no-untyped-call]
+    return _Answer(Loss(*(value.detach().clone() for value in mean)), [q.detach() for q in queries])
+
+
+def _weight(loss: InfoNCE) -> float:
+    """What the mean over the halves is multiplied by before its gradient is taken."""
+    return 2.0 if loss.symmetric and loss.halves == "sum" else 1.0
 
 
 def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -162,18 +195,3 @@ def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 def _running(model: nn.Module) -> list[Tensor]:
     """Running statistics of BatchNorm: linear in the groups' statistics, so their mean over processes is exact."""
     return [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
-
-
-def _views(t: Training, batch: Batch) -> tuple[Tensor, Tensor] | tuple[Unmade, Unmade]:
-    if distributed.count() > 1:  # keys are encoded elsewhere: each view is made there
-        device = t.placement.device
-        return Unmade(batch, QUERY, partial(_view, t), device), Unmade(batch, KEY, partial(_view, t), device)
-    pixels = batch.pixels.to(t.placement.device, non_blocking=True)
-    if batch.sizes is None:
-        return t.views.finish(pixels, batch.index, batch.epoch, t.placement.memory_format)
-    return t.views(pixels, batch.sizes, batch.index, batch.epoch, t.placement.memory_format)
-
-
-def _view(t: Training, batch: Batch, number: int) -> Tensor:
-    pixels = batch.pixels.to(t.placement.device, non_blocking=True)
-    return t.views.one(number, pixels, batch.sizes, batch.index, batch.epoch, t.placement.memory_format)

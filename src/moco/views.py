@@ -28,7 +28,8 @@ from moco.drawn import Draws, Geometry, Integer, Photometry, disturbance_of, dra
 from moco.errors import MocoError
 from moco.ops.cut import cut, cut_bands, reduction
 from moco.ops.kernels import kernels
-from moco.recipe.parts import Recipe, View
+from moco.recipe.drawn import View
+from moco.recipe.parts import Recipe
 from moco.recipe.pixels import Pixels, channels_of
 
 __all__ = ["KEY", "QUERY", "Draws", "Geometry", "Photometry", "Views", "apply", "draw", "finish"]

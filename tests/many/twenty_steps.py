@@ -21,8 +21,8 @@ from moco.errors import MocoError
 from moco.machine import Machine
 from moco.ops import draw
 from moco.recipe import RECIPES, Batch, override
-from moco.shuffle import Unmade, in_order, shuffled
-from moco.training import _view, build_training, train_step
+from moco.shuffle import Unmade, made, shuffled, view_of
+from moco.training import build_training, train_step
 from moco.views import KEY
 
 STEPS, MIDDLE = 20, 10
@@ -71,8 +71,10 @@ def shuffled_both_ways(data, memory):
         ("memory", MemoryLoader(memory)),
         ("crops", WorkerLoader(Array(data), training.views, 0)),
     ):
-        view = Unmade(next(loader.batches(plan, 3)), KEY, partial(_view, training), torch.device("cpu"))
-        found[name] = distributed.gather(torch.stack([shuffled(view, order), shuffled(in_order(view), order)], dim=1))
+        make = partial(view_of, training.views, training.placement)
+        view = Unmade(next(loader.batches(plan, 3)), KEY, make, torch.device("cpu"))
+        both = [made(shuffled(view, order)), made(shuffled(made(view), order))]
+        found[name] = distributed.gather(torch.stack(both, dim=1))
     return found
 
 

@@ -140,7 +140,7 @@ def _go_on_(t: Training, official: Official, init: Init, note: Callable[[str], N
     for name, buffer in official.momentum.items():
         p = parameters[ours(name)]
         t.optimizer.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffer)
-    t.model.momentum_update()
+    t.model.momentum_update(t.m)
     t.step = step
     note(
         f"--init {init.given}: going on as the run it was, at epoch {official.epoch + 1} (step {step:,}): both "

@@ -179,7 +179,7 @@ def _pretrain(
     start: Start, begin: Beginning, recipe: Recipe, watched: Labelled | None, until: int | None, show: Show
 ) -> None:
     run, source, machine, placement, tell = start.run, start.source, start.machine, start.placement, start.tell
-    training = build_training(recipe, len(source), placement)
+    training = build_training(recipe, len(source), placement, machine.parts)
     if words := norm_words(training.model.query_encoder, recipe.encoder):
         tell.note(words)
     plan = Plan.of(recipe, source, distributed.number(), distributed.count())

@@ -1,29 +1,24 @@
 """Recipes: what is learnt, as data. Standard library only, so that `moco --help` stays fast."""
 
+from moco.recipe.check import check
+from moco.recipe.drawn import Bands, Blur, Jitter, Noise, Normalize, View
 from moco.recipe.named import RECIPES, cifar, end_to_end, ig_1b, memory_bank, simclr, v1, v2
 from moco.recipe.parts import (
     KNN,
     LARS,
     SGD,
-    Bands,
     Bank,
     Batch,
-    Blur,
     Cosine,
     Decay,
     Encoder,
     EndToEnd,
     InfoNCE,
-    Jitter,
     Momentum,
-    Noise,
-    Normalize,
     Queue,
     Recipe,
     Steps,
     Stored,
-    View,
-    check,
 )
 from moco.recipe.pixels import Pixels, channels_of
 from moco.recipe.plain import flatten, from_json, override, read_json, to_json

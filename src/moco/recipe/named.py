@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from moco.recipe.drawn import Normalize
 from moco.recipe.parts import (
     KNN,
     LARS,
@@ -17,7 +18,6 @@ from moco.recipe.parts import (
     EndToEnd,
     InfoNCE,
     Momentum,
-    Normalize,
     Queue,
     Recipe,
     Steps,

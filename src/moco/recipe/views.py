@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from moco.errors import MocoError
-from moco.recipe.parts import Bands, Blur, Jitter, Noise, View
+from moco.recipe.drawn import Bands, Blur, Jitter, Noise, View
 
 V1 = View(
     jitter=Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, p=1.0),
