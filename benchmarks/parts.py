@@ -1,0 +1,246 @@
+"""What parts of a recipe are worth in a short run: each changed alone, at the same cost, judged alike.
+
+    python benchmarks/parts.py --steps 1500 --out parts.json NAME=TRAIN,TEST,VIEWS ...
+    python benchmarks/parts.py --table parts.json
+
+The base is what `auto` takes for minutes. Each part is that with one change, and has as many steps as cost what the
+base's `--steps` cost here, by turns that are measured side by side on one thread: a part that makes a step twice as
+dear has half the steps. Some parts are named by the papers as ways to learn faster and are no field of a recipe,
+because they did not pay here; they are written out in this file:
+
+- `split`: queries of an image cut into four, features put together two by two (Fast-MoCo, arXiv:2207.08220, figure 3);
+- `small views N`: N more queries a step, small crops that no key is encoded of (multi-crop, SwAV, arXiv:2006.09882);
+- `growing size`: 16, 24, then 32 px by thirds of the run (arXiv:2212.05611);
+- `growing views`: crops from 70 %, then halfway, then the views (a curriculum of strength);
+- `cycles`: three cosines instead of one (arXiv:2212.05611).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import torch
+from measure import versions
+from policies import Set
+from torch.nn import functional as F
+
+from moco.data.loader import MemoryLoader, Plan
+from moco.device import place
+from moco.machine import Machine
+from moco.ops.info_nce import info_nce
+from moco.optim import set_learning_rate_
+from moco.recipe import override, v2
+from moco.recipe.views import named_views
+from moco.shuffle import views_of
+from moco.training import Training, build_training, train_step
+from moco.views import Views
+
+BASE = {
+    "encoder.backbone": "resnet10w16", "encoder.stem": "half", "image_size": 32, "batch": 128, "optim.lr": 0.03,
+    "encoder.norm_group": 32, "dictionary.size": 512, "loss.temperature": 0.1, "keys.m": 0.99, "schedule.per": "step",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """A change of the recipe, or what is done otherwise in a step."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    split: bool = False
+    small: int = 0
+    sizes: tuple[int, ...] = ()
+    growing: bool = False
+    cycles: int = 1
+    warm: bool = True
+
+
+PARTS = {
+    "base": Part(),
+    "twice the rate": Part({"optim.lr": 0.06}),
+    "four times the rate": Part({"optim.lr": 0.12}),
+    "no warm-up": Part(warm=False),
+    "symmetric": Part({"loss.symmetric": True}),
+    "symmetric, twice the rate": Part({"loss.symmetric": True, "optim.lr": 0.06}),
+    "BatchNorm in the head": Part({"encoder.head_norm": True}),
+    "temperature 0.2": Part({"loss.temperature": 0.2}),
+    "temperature 0.07": Part({"loss.temperature": 0.07}),
+    "batch 64": Part({"batch": 64}),
+    "batch 512, K 1024": Part({"batch": 512, "dictionary.size": 1024, "optim.lr": 0.06}),
+    "K 128": Part({"dictionary.size": 128}),
+    "m 0.999": Part({"keys.m": 0.999}),
+    "m 0.98": Part({"keys.m": 0.98}),
+    "decay 5e-4": Part({"optim.weight_decay": 5e-4}),
+    "small stem": Part({"encoder.stem": "small"}),
+    "twice as wide": Part({"encoder.backbone": "resnet10w32"}),
+    "four times as wide": Part({"encoder.backbone": "resnet10w64"}),
+    "48 px": Part({"image_size": 48}),
+    "48 px, twice as wide": Part({"image_size": 48, "encoder.backbone": "resnet10w32"}),
+    "split": Part(split=True),
+    "small views 2": Part(small=2),
+    "small views 4": Part(small=4),
+    "growing size": Part(sizes=(16, 24, 32)),
+    "growing views": Part(growing=True),
+    "cycles": Part(cycles=3),
+}
+
+
+class Run:
+    """A training with one part."""
+
+    def __init__(self, images: Set, views: str, part: Part, steps: int, seed: int, placement) -> None:
+        self.images, self.part, self.steps = images, part, steps
+        recipe = override(v2(), BASE | part.changes | {"epochs": None, "steps": steps, "seed": seed})
+        warm = min(100, 0.1 * steps) * recipe.batch / len(images.source) if part.warm else 0.0
+        self.recipe = replace(override(recipe, {"schedule.warmup_epochs": warm}), query_view=named_views(views))
+        self.t: Training = build_training(self.recipe, len(images.source), placement)
+        self.stages = [Views(replace(self.recipe, **change)) for change in self._stages()]
+        few = replace(self.recipe.query_view, scale=(0.1, 0.5))
+        self.small = Views(replace(self.recipe, image_size=20, query_view=few, seed=seed + 1_000_003))
+
+    def _stages(self) -> list[dict[str, Any]]:
+        if self.part.sizes:
+            return [{"image_size": size} for size in self.part.sizes]
+        if self.part.growing:
+            view = self.recipe.query_view
+            low = view.scale[0]
+            return [{"query_view": replace(view, scale=(max(low, s), 1.0))} for s in (0.7, (low + 0.7) / 2, low)]
+        return [{}]
+
+    def step(self, batch) -> None:
+        t, part = self.t, self.part
+        t.views = self.stages[min(len(self.stages) - 1, len(self.stages) * t.step // self.steps)]
+        if part.split or part.small or part.cycles > 1:
+            self._own_step(batch)
+        else:
+            train_step(t, batch)
+
+    def _own_step(self, batch) -> None:
+        t, part, recipe = self.t, self.part, self.recipe
+        x_q, x_k = views_of(t.views, t.placement, batch, 1)
+        model, encoder = t.model, t.model.query_encoder
+        with t.placement.autocast():
+            (turn,) = model.turns(x_q, x_k, t.step)
+            queries = self._split(encoder, x_q) if part.split else [turn.ask(slice(0, len(x_q)))]
+            for n in range(part.small // 2):
+                epoch = (1 << 41) + (n << 39) + batch.epoch
+                pair = self.small(batch.pixels, batch.sizes, batch.index, epoch, t.placement.memory_format)
+                queries += [model.encode(encoder, x) for x in pair]
+        index = torch.as_tensor(batch.index)
+        losses = [
+            info_nce(q, t.dictionary.look_up(q, turn.keys, index, t.step), recipe.loss.temperature, t.summed).loss
+            for q in queries
+        ]
+        turned = t.step * part.cycles / self.steps % 1
+        set_learning_rate_(
+            t.optimizer, t.lr if part.cycles == 1 else recipe.optim.lr * (1 + math.cos(math.pi * turned)) / 2
+        )
+        t.optimizer.zero_grad(set_to_none=True)
+        torch.stack(losses).mean().backward()
+        t.optimizer.step()
+        model.momentum_update(recipe.keys.m)
+        t.dictionary.update(queries[0].detach(), turn.keys, index)
+        t.step += 1
+
+    def _split(self, encoder, x):
+        half = x.shape[-1] // 2
+        cut = [x[:, :, i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
+        patches = torch.cat(cut).contiguous(memory_format=self.t.placement.memory_format)
+        four = encoder.backbone(patches).view(4, len(x), -1)
+        pairs = itertools.combinations(range(4), 2)
+        return [F.normalize(encoder.head(four[list(pair)].mean(dim=0)).float(), dim=1) for pair in pairs]
+
+    def batches(self):
+        return MemoryLoader(self.images.memory).batches(Plan.of(self.recipe, self.images.source), 0)
+
+    def cost(self, steps: int) -> float:
+        """Seconds of processor for a step, the median."""
+        took = []
+        for batch in itertools.islice(self.batches(), steps + 2):
+            start = time.process_time()
+            self.step(batch)
+            took.append(time.process_time() - start)
+        return median(took[2:]) if len(self.stages) == 1 else mean(took[2:])
+
+
+def measured(images: Set, views: str, name: str, steps: int, seed: int, placement) -> dict[str, Any]:
+    part = PARTS[name]
+    own, base = [], []
+    for _ in range(2):  # by turns
+        base.append(Run(images, views, PARTS["base"], 12, 0, placement).cost(8))
+        own.append(Run(images, views, part, 14, 0, placement).cost(12 if part.sizes else 8))
+    ratio = 1.0 if name == "base" else min(own) / min(base)
+    run = Run(images, views, part, max(10, round(steps / ratio)), seed, placement)
+    start = time.process_time()
+    for batch in run.batches():
+        run.step(batch)
+    spent = time.process_time() - start
+    judged = {"query": images.judge(run.t.model.query_encoder.eval())}
+    judged["key"] = images.judge(run.t.model.key_encoder.eval())
+    return {"cost of a step": round(ratio, 3), "steps": run.steps, "cpu seconds": round(spent, 1), "judged": judged}
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Points of kNN above the base, set by set."""
+    sets = list(dict.fromkeys((row["set"], row["base steps"]) for row in rows))
+    print("| part | cost of a step | " + " | ".join(f"{name}, {steps}" for name, steps in sets) + " | mean |")
+    print("|---|---|" + "---|" * (len(sets) + 1))
+    kind = "kNN, backbone"
+
+    def knn(part: str, place: tuple[str, int]) -> float | None:
+        found = [r["judged"]["query"][kind] for r in rows if (r["part"], r["set"], r["base steps"]) == (part, *place)]
+        return 100 * mean(found) if found else None
+
+    for part in dict.fromkeys(row["part"] for row in rows):
+        cost = median(row["cost of a step"] for row in rows if row["part"] == part)
+        cells, gains = [], []
+        for place_ in sets:
+            own, base = knn(part, place_), knn("base", place_)
+            if own is None or base is None:
+                cells.append("")
+                continue
+            cells.append(f"{own:.1f}" if part == "base" else f"{own - base:+.1f}")
+            gains.append(own - base)
+        print(f"| {part} | {cost:.2f} | {' | '.join(cells)} | {np.mean(gains):+.1f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS))
+    parser.add_argument("--out", type=Path, default=Path("parts.json"))
+    parser.add_argument("--table", type=Path)
+    asked = parser.parse_args()
+    if asked.table:
+        table(json.loads(asked.table.read_text())["rows"])
+        return
+    placement = place(Machine(device="cpu", threads=1))
+    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
+    done = {(row["set"], row["part"], row["base steps"], row["seed"]) for row in rows}
+    for text in asked.sets:
+        name, _, rest = text.partition("=")
+        train, test, views = rest.split(",")
+        left = [part for part in asked.parts if (name, part, asked.steps, asked.seed) not in done]
+        images = Set(name, train, test, placement) if left else None
+        for part in left:
+            row = {"set": name, "views": views, "part": part, "base steps": asked.steps, "seed": asked.seed}
+            rows.append(row | measured(images, views, part, asked.steps, asked.seed, placement))
+            print(json.dumps(rows[-1]), flush=True)
+            about = {"command": " ".join(sys.argv), "versions": versions()}
+            asked.out.write_text(json.dumps(about | {"rows": rows}, indent=1))
+    table(rows)
+
+
+if __name__ == "__main__":
+    main()
