@@ -68,7 +68,7 @@ def test_a_search_that_died_goes_on_in_the_same_run_and_the_best_recipe_is_a_fil
         tune(data / "digits.npy", tmp_path / "t", trials=3, **{**settings, "search": ["optim.lr=0.001..0.2"]})
 
 
-def test_without_labels_trials_are_judged_by_effective_rank_and_a_diverged_one_is_last(data, tmp_path):
+def test_without_labels_trials_are_judged_by_the_rotation_probe_and_a_diverged_one_is_last(data, tmp_path):
     found = tune(
         data / "digits.npy",
         tmp_path / "t",
@@ -77,7 +77,7 @@ def test_without_labels_trials_are_judged_by_effective_rank_and_a_diverged_one_i
         changes={**TINY, "epochs": 1},
         search=["optim.lr=1e30,0.01"],
     )
-    assert found.head[-2] == "effective rank"
+    assert found.head[-2] == "turns found, %"
     ends = {row[1]: row[-1] for row in found.rows}
     assert all(end.startswith("failed") for lr, end in ends.items() if lr == "1e+30")
     assert (found.best is None) == (not any(end == "complete" for end in ends.values()))

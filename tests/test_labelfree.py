@@ -50,8 +50,9 @@ def test_scores_are_a_function_of_the_weights_and_disturb_nothing(tmp_path, digi
 
 def test_scores_lie_where_they_can(tmp_path, digits, encoder):
     found = scores_of(tmp_path, digits[0][:160])(encoder)
-    assert found.keys() == {"rank", "alignment", "uniformity", "spread"}
+    assert found.keys() == {"rotation", "rank", "alignment", "uniformity", "spread"}
     assert 1 < found["rank"] <= 20
+    assert 0.2 < found["rotation"] <= 1
     assert 0 < found["alignment"] < 4
     assert -4 < found["uniformity"] < 0
     assert 0.01 < found["spread"] < 1
@@ -62,3 +63,4 @@ def test_images_of_one_colour_have_no_spread_and_digits_have(tmp_path, encoder, 
     found = scores_of(tmp_path, np.full((160, 16, 16), value, dtype=np.uint8))(encoder)
     assert found["spread"] < 1e-6
     assert found["rank"] == pytest.approx(1, abs=0.01)
+    assert found["rotation"] < 0.5

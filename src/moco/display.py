@@ -122,9 +122,9 @@ class Terminal:
     def _measured(self, row: dict[str, Any]) -> None:
         if "knn" not in row:
             self._scored = time.monotonic()
-        names = {"knn": "kNN", "rank": "effective rank"}
+        names = {"knn": "kNN", "rank": "effective rank", "rotation": "turns found"}
         shown = [
-            f"{names.get(k, k)} {v:.1%}" if k == "knn" else f"{names.get(k, k)} {v:.3g}"
+            f"{names.get(k, k)} {v:.1%}" if k in ("knn", "rotation") else f"{names.get(k, k)} {v:.3g}"
             for k, v in row.items()
             if k not in ("step", "epoch", "judged_in") and v is not None
         ]

@@ -14,6 +14,7 @@ from moco.encoder import Encoder
 from moco.ops.scores import alignment, effective_rank, spread, uniformity
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe
+from moco.scores.rotation import TURNS, rotation_accuracy
 from moco.views import Views
 
 SAMPLE_EPOCH = 1 << 40
@@ -42,21 +43,23 @@ class LabelFree:
 
     @torch.no_grad()
     def __call__(self, encoder: Encoder) -> dict[str, float]:
-        """Effective rank of the backbone's features; alignment, uniformity and spread of the head's output."""
+        """Rotation probe and effective rank of the backbone; alignment, uniformity and spread of the head."""
         was_training = encoder.training
         encoder.eval()
-        features, z, a, b = [], [], [], []
+        features: list[list[Tensor]] = [[] for _ in range(TURNS)]
+        z, a, b = [], [], []
         for rows in np.array_split(np.arange(len(self.index)), -(-len(self.index) // 256)):
-            features.append(
-                self._embed(encoder, self._preprocess.normalise(self._centres[rows].to(self._placement.device)))
-            )
-            z.append(self._head(encoder, features[-1]))
+            centres = self._preprocess.normalise(self._centres[rows].to(self._placement.device))
+            for turn, found in enumerate(features):
+                found.append(self._embed(encoder, torch.rot90(centres, turn, (2, 3))))
+            z.append(self._head(encoder, features[0][-1]))
             x_q, x_k = self._views.finish(self._crops[rows].to(self._placement.device), self.index[rows], SAMPLE_EPOCH)
             a.append(self._head(encoder, self._embed(encoder, x_q)))
             b.append(self._head(encoder, self._embed(encoder, x_k)))
         encoder.train(was_training)
         return {
-            "rank": float(effective_rank(torch.cat(features))),
+            "rotation": rotation_accuracy(torch.cat([torch.cat(found) for found in features])),
+            "rank": float(effective_rank(torch.cat(features[0]))),
             "alignment": float(alignment(torch.cat(a), torch.cat(b))),
             "uniformity": float(uniformity(torch.cat(z))),
             "spread": float(spread(torch.cat(z))),

@@ -28,7 +28,7 @@ class Tune:
     trials: int = 20
     """How many recipes are tried, those that other processes try included."""
     watch: str | None = None
-    """Labelled images: kNN on them is the score. Without them it is the effective rank."""
+    """Labelled images: kNN on them is the score. Without them it is how many quarter turns of images a probe finds."""
     search: tuple[str, ...] = ()
     """FIELD=LOW..HIGH or FIELD=A,B,C; where none is named, those of m, K, temperature and learning rate not set."""
     base: str = "auto"

@@ -28,7 +28,7 @@ from moco.recipe.views import CANDIDATES
 from moco.scores.probe import Found, Probe
 from moco.training import Training
 
-LOOKED_AT = 3 * 1024 / 4
+LOOKED_AT = 6 * 1024 / 4
 """Images of a look at the encoder without labels, as a step counts them: it passes them forward alone."""
 
 ENOUGH = 300

@@ -132,7 +132,8 @@ def pretrain(
             if until is None:
                 conclude(begun, chosen)
                 page = distributed.on_main(lambda: _report(out))
-                tell.note(f"{page} shows the run; moco.load({str(out)!r}) gives the encoder")
+                tell.note(f"{page} shows the run; moco.load({str(out)!r}) gives the encoder: the backbone's features")
+                tell.note("features='whitened' makes every main axis count alike: try both where neighbours matter")
         finally:
             run.unlock()
     return out

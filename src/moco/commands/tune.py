@@ -60,7 +60,7 @@ def tune(
 
     A trial is a run of the full recipe that stops at a ninth and at a third of its epochs; the better third of those
     that came so far goes on from where it stopped (asynchronous successive halving, arXiv:1810.05934). Judged by kNN
-    on `watch`, or else by the effective rank (RankMe, arXiv:2210.02885). The same call goes on, and several processes
+    on `watch`, or else by the rotation probe (arXiv:2009.07724). The same call goes on, and several processes
     may work on one folder. Raises MocoError, and Stopped at Ctrl-C.
     """
     optuna = _optuna()
@@ -80,7 +80,7 @@ def tune(
         tell.note(f"searching {describe(one)}")
     if watch is not None:
         open_labelled(watch)
-    score = "knn" if watch is not None else "rank"
+    score = "knn" if watch is not None else "rotation"
     record = {
         "recipe": to_json(recipe),
         "search": [describe(one) for one in space],
@@ -218,7 +218,7 @@ class _Work:
             pretrain(self.data, run, recipe, watch=self.watch, machine=self.machine, until=None if whole else epochs)
             scores = _scores(run, epochs)
             found = scores[self.score]
-            trial.set_user_attr(f"epoch {epochs}", [scores["rank"], found])
+            trial.set_user_attr(f"epoch {epochs}", [scores["rotation"], found])
             trial.set_user_attr("epochs", epochs)
             trial.report(found, FACTOR**rung)
             if not whole and trial.should_prune():
@@ -243,11 +243,11 @@ def _name(number: int) -> str:
 
 
 def _scores(run: Path, epoch: int) -> dict[str, float]:
-    """kNN and effective rank as measured after an epoch."""
+    """kNN and the rotation probe as measured after an epoch."""
     scores: dict[str, float] = {}
     for row in read_log(run / "log.jsonl"):
         if row["epoch"] == epoch and "loss" not in row:
-            scores |= {k: v for k, v in row.items() if k in ("knn", "rank") and v is not None}
+            scores |= {k: v for k, v in row.items() if k in ("knn", "rotation") and v is not None}
     return scores
 
 
@@ -256,7 +256,7 @@ def _short(value: object) -> str:
 
 
 def _shown(score: str, value: float) -> str:
-    return f"kNN {value:.1%}" if score == "knn" else f"effective rank {value:.1f}"
+    return f"{'kNN' if score == 'knn' else 'turns found'} {value:.1%}"
 
 
 def _write(studied: Any, out: Path, base: Recipe, score: str) -> Tuned:
@@ -266,7 +266,7 @@ def _write(studied: Any, out: Path, base: Recipe, score: str) -> Tuned:
     pruned = [t for t in ended if t.state.name == "PRUNED"]
     pruned.sort(key=lambda t: (-t.user_attrs.get("epochs", 0), -max(t.intermediate_values.values(), default=0)))
     names = sorted({name for t in ended for name in t.params})
-    scores = ["kNN, %", "effective rank"] if score == "knn" else ["effective rank"]
+    scores = ["kNN, %", "turns found, %"] if score == "knn" else ["turns found, %"]
     head = ["trial", *(n.removeprefix("1 - ") for n in names), "epochs", *scores, "end"]
     rows = [_row(t, names, score) for t in [*complete, *pruned]]
     write_text(out / "trials.csv", "".join(",".join(f'"{c}"' for c in row) + "\n" for row in [head, *rows]))
@@ -279,7 +279,7 @@ def _write(studied: Any, out: Path, base: Recipe, score: str) -> Tuned:
     else:
         sentences.append("no trial has reached the end, so there is no best recipe; run more --trials")
     if score == "knn":
-        sentences += _how_well_the_rank_does([t for t in ended if t.intermediate_values])
+        sentences += _how_well_the_probe_does([t for t in ended if t.intermediate_values])
     return Tuned(best, head, rows, sentences)
 
 
@@ -290,13 +290,13 @@ def _row(trial: Any, names: Sequence[str], score: str) -> list[str]:
     last = trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
     failed = trial.user_attrs.get("failed")
     end = f"failed: {failed}" if failed else "complete" if trial.state.name == "COMPLETE" else "stopped"
-    rank = trial.user_attrs.get(f"epoch {reached}", [None])[0]
-    numbers = [*([(last, 100)] if score == "knn" else []), (rank, 1)]
+    turns = trial.user_attrs.get(f"epoch {reached}", [None])[0]
+    numbers = [*([(last, 100)] if score == "knn" else []), (turns, 100)]
     told = ["" if value is None else f"{value * unit:.1f}" for value, unit in numbers]
     return [trial.user_attrs.get("run", _name(trial.number)), *shown, str(reached), *told, end.replace('"', "'")]
 
 
-def _how_well_the_rank_does(trials: Sequence[Any]) -> list[str]:
+def _how_well_the_probe_does(trials: Sequence[Any]) -> list[str]:
     """How the label-free score orders the trials beside kNN, at each rung that enough of them have reached."""
     sentences = []
     for rung in dict.fromkeys(name for t in trials for name in t.user_attrs if name.startswith("epoch ")):
@@ -306,7 +306,7 @@ def _how_well_the_rank_does(trials: Sequence[Any]) -> list[str]:
         rho = float(spearmanr(*zip(*pairs, strict=True)).statistic)
         first, best = max(pairs)[1], max(knn for _, knn in pairs)
         sentences.append(
-            f"{rung}, {len(pairs)} trials: effective rank, which needs no labels, orders them like kNN with a rank "
+            f"{rung}, {len(pairs)} trials: the rotation probe, which needs no labels, orders them like kNN with a rank "
             f"correlation of {rho:.2f} (1: the same order, 0: none, -1: the opposite order); the trial it puts first "
             f"has kNN {first:.1%}, the best has {best:.1%}"
         )

@@ -12,6 +12,7 @@ from moco.run.log import Row, read_log
 
 _MEASURES = {
     "knn": "kNN, % (of --watch)",
+    "rotation": "quarter turns found, %",
     "rank": "effective rank",
     "alignment": "alignment",
     "uniformity": "uniformity",

@@ -181,10 +181,19 @@ def _scores(rows: Sequence[Row]) -> list[Curve]:
     return [
         *_single(
             rows,
+            "rotation",
+            "Quarter turns found",
+            "How often a linear probe on the features tells by how many quarter turns an image was turned; 25 % is "
+            "chance. Of all scores without labels it tells best which run learnt more. It says nothing of images "
+            "that have no up and down.",
+            percent=True,
+        ),
+        *_single(
+            rows,
             "rank",
             "Effective rank",
-            "In how many directions the features of a sample of images vary. It should grow from its start; near 1 "
-            "means that all images get the same vector.",
+            "In how many directions the features of a sample of images vary. Near 1 means that all images get the "
+            "same vector; which of two healthy runs learnt more it does not tell.",
         ),
         *_single(
             rows,

@@ -28,7 +28,7 @@ from moco.views import Views
 
 COLUMNS = ("numbers", "effective rank", "LiDAR", "alignment", "uniformity", "spread")
 READING = (
-    "numbers: length of a feature; effective rank and LiDAR: directions in use, the more the better, 1 is a collapse; "
+    "numbers: length of a feature; effective rank and LiDAR: directions in use, 1 is a collapse; "
     "alignment: 0 where two views of an image agree; uniformity: the lower the more evenly spread, 0 in one point; "
     "spread: from 0 (one point) to 1 (even)"
 )
