@@ -73,8 +73,8 @@ class KNN:
         return Result(
             protocol=self.name,
             data=contest.data,
-            title=f"k nearest neighbours by cosine among {images:,} labelled images, judged on {n:,}, by the features of "
-            + ("the backbone" if self.features == ("backbone",) else f"each row's kind ({', '.join(self.features)})")
+            title=f"k nearest neighbours by cosine among {images:,} labelled images, judged on {n:,}; features: "
+            + ", ".join(self.features)
             + (f"; weighted by exp(cosine / {self.temperature:g})" if "weighted" in self.vote else ""),
             columns=[
                 f"{vote}, k {k}" + (f" (all {images})" if k >= images else "") for vote in self.vote for k in self.k
