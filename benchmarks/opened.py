@@ -23,6 +23,7 @@ from torchvision.models.resnet import Bottleneck
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import foreign_layouts as resnets
+import foreign_others
 import test_foreign_families as families
 import test_foreign_haiku as haiku
 
@@ -54,6 +55,9 @@ def of_resnets(folder: Path) -> Iterator[Row]:
     expected = resnets.features(net, images)
     for name in resnets.LAYOUTS:
         yield compared(name, resnets.write(folder / "x.pth.tar", name, net.state_dict()), images, expected)
+    for name, layout in foreign_others.OTHERS.items():
+        torch.save(layout(net.state_dict()), folder / "x.pth")
+        yield compared(name, folder / "x.pth", images, expected)
     wide = resnets.resnet(channels=13)
     torch.save(wide.state_dict(), folder / "x.pth")
     bands = torch.cat([images] * 5, dim=1)[:, :13]

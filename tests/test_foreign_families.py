@@ -70,6 +70,18 @@ def mmpretrain(w):
     return {"meta": {}, "state_dict": under("backbone.", names) | mlp("neck")}
 
 
+def mae_full(w):
+    decoder = {"decoder_embed.weight": torch.zeros(32, 64), "decoder_pred.weight": torch.zeros(768, 32)}
+    decoder |= {"mask_token": torch.zeros(1, 1, 32), "decoder_pos_embed": torch.zeros(1, 5, 32)}
+    decoder |= under("decoder_", {k: v + 1 for k, v in w.items() if k.startswith(("blocks.", "norm."))})
+    return {"model": w | decoder, "optimizer": {}, "epoch": 800, "args": argparse.Namespace(model="mae_vit_base")}
+
+
+def ibot_full(w):
+    content = dino_full(w)
+    return content | {"student": content["student"] | {"module.backbone.masked_embed": torch.zeros(1, 64)}}
+
+
 VITS = {
     "timm": dict,
     "DINO": lambda w: w | {"head.last_layer.weight": torch.zeros(3, 3)},
@@ -77,6 +89,8 @@ VITS = {
     "DINOv2, in training": dinov2_training,
     "mmpretrain": mmpretrain,
     "MAE": lambda w: {"model": w | {"decoder_pos_embed": torch.zeros(1, 5, 8), "mask_token": torch.zeros(1, 1, 8)}},
+    "MAE, whole": mae_full,
+    "iBOT, whole": ibot_full,
 }
 
 
@@ -87,6 +101,27 @@ def test_transformers_of_any_size_are_read_off_their_shapes(layout, tmp_path):
     _, found = seen(tmp_path / "x.pth", X)
     with torch.no_grad():
         assert same(found, net(X))
+
+
+def test_i_jepa_s_encoder_is_taken_and_its_target_and_predictor_left(tmp_path):
+    net = vit(class_token=False, global_pool="avg", fc_norm=False)
+    w = net.state_dict()
+    predictor = under("module.predictor_", {k: v for k, v in w.items() if k.startswith("blocks.")})
+    content = {"encoder": under("module.", w), "predictor": predictor | {"module.mask_token": torch.zeros(1, 1, 32)}}
+    content |= {"target_encoder": under("module.", {k: v + 1 for k, v in w.items()}), "opt": {}, "epoch": 300}
+    torch.save(content, tmp_path / "x.pth")
+    with torch.no_grad():
+        assert same(seen(tmp_path / "x.pth", X)[1], net(X))
+
+
+@pytest.mark.parametrize("kind", ["Beit", "Swin"])
+def test_hugging_face_models_that_are_not_made_are_called_what_they_are(kind, tmp_path):
+    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "image_size": 32}
+    small = small if kind == "Beit" else {"embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2], "image_size": 32}
+    config = getattr(transformers, f"{kind}Config")(**small)
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(tmp_path)
+    with pytest.raises(MocoError, match=f"holds Hugging Face's {'BEiT' if kind == 'Beit' else 'Swin'}"):
+        open_encoder(tmp_path)
 
 
 def test_dinov2_is_opened_with_its_scales_and_with_registers(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from foreign_layouts import LAYOUTS, features, other, resnet, solver, trunk, under, write
+from foreign_others import OTHERS
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from moco.backbones import make_backbone
@@ -37,6 +38,29 @@ def test_a_layout_gives_the_features_of_its_query_encoder(layout, net, expected,
         assert torch.equal(opened.backbone(X), expected)
     assert opened.name == "resnet10w64"
     assert opened.notes[0].startswith("taken: resnet10w64")
+
+
+@pytest.mark.parametrize("layout", OTHERS)
+def test_a_layout_that_no_rule_was_written_for_is_opened_too(layout, net, expected, tmp_path):
+    torch.save(OTHERS[layout](net.state_dict()), tmp_path / "x.pth")
+    with torch.no_grad():
+        assert torch.equal(open_encoder(tmp_path / "x.pth").backbone(X), expected)
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (["visual.attnpool.positional_embedding", "visual.layer1.0.conv1.weight"], "CLIP's ResNet"),
+        (["visual.transformer.resblocks.0.attn.in_proj_weight"], "CLIP's vision transformer"),
+        (["student.backbone.rope_embed.periods"], "DINOv3's"),
+        (["model.layers.0.downsample.reduction.weight"], "a Swin transformer by its authors' names"),
+        (["Transformer/encoderblock_0/LayerNorm_0/scale"], "a vision transformer of JAX"),
+    ],
+)
+def test_networks_that_are_not_made_here_are_called_what_they_are(names, what, tmp_path):
+    torch.save({name: torch.zeros(4, 4) for name in names}, tmp_path / "x.pth")
+    with pytest.raises(MocoError, match=f"x.pth holds {what}.*not made here"):
+        open_encoder(tmp_path / "x.pth")
 
 
 def test_another_precision_is_used_as_float32_and_said(net, expected, tmp_path):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Contents, Tensors
+from moco.foreign.elsewhere import made_elsewhere
 from moco.foreign.prefixes import LISTED, Found, Near, backbones, backbones_named, below, beside, choose, once
 from moco.foreign.resnets import PlannedResNet, read_plan
 
@@ -129,6 +130,8 @@ def _notes(held: Contents, found: Found, used: set[str]) -> list[str]:
 
 
 def _why_none(shapes: Tensors, near: list[Near], path: Path, named: Architecture | None) -> str:
+    if named is None and (other := made_elsewhere(shapes)) is not None:
+        return f"holds {other}: that is not made here; give a ResNet, a ViT, a ConvNeXt, or a model by timm's own names"
     if near and named is not None:
         return f"does not fit {named.about}: {min(near, key=lambda one: one.why.size).why.told}; name another one"
     if near:

@@ -12,6 +12,7 @@ from moco.foreign import convnexts, haiku, resnets, transformers
 from moco.foreign.architecture import Architecture, Misfit, misfit
 from moco.foreign.containers import Tensors
 from moco.foreign.dialect import Dialect, Translate
+from moco.foreign.elsewhere import made_elsewhere
 from moco.foreign.listed import first_name, listed, other_channels
 
 DIALECTS: list[Dialect] = [*resnets.DIALECTS, *transformers.DIALECTS, *convnexts.DIALECTS, *haiku.DIALECTS]
@@ -75,7 +76,7 @@ def backbones(tensors: Tensors, words: Mapping[str, Any]) -> tuple[list[Found], 
                 found.append(Found(prefix, architecture, dialect.translate, dialect.name, landmark))
             else:
                 near.append(Near(prefix, architecture, why))
-    if not found and not any(_changed(one.why) for one in near):
+    if not found and not any(_changed(one.why) for one in near) and made_elsewhere(tensors) is None:
         found = [
             Found(prefix, one, dict, TOLD if told else LISTED, prefix + first_name(one))
             for prefix, one, told in listed(tensors, words)
