@@ -22,7 +22,7 @@ LAYERS = [
     ["embed", "training"],
     ["fast", "scores", "halving"],
     ["auto"],
-    ["loop", "health", "labelfree", "protocols", "pages", "study", "tune", "search", "transfer"],
+    ["loop", "health", "labelfree", "protocols", "loggers", "pages", "study", "tune", "search", "transfer"],
     ["handover"],
     ["commands", "display"],
     ["cli"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -48,6 +48,8 @@ class Pretrain:
     """Tiles whose values lie within this share of the range are empty, and left out; 0 keeps all."""
     stack: str | None = None
     """One band a file: how their names end, such as 'B{band}.tif'."""
+    log: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
+    """Loggers that get the rows, the recipe and the pictures too; each goes on with its record as the run does."""
     machine: Machine = field(default_factory=Machine)
 
 
@@ -74,6 +76,7 @@ def run(arguments: list[str]) -> None:
             watch=asked.watch,
             init=asked.init,
             machine=asked.machine,
+            log=asked.log,
             changes=changes,
             tell=tell,
             asked=Asked(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time as clock
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from moco.commands.expect import expect
 from moco.commands.fit import fit, usual
 from moco.commands.init import Beginning, beginning
 from moco.commands.initialise import begin_, weights_of
+from moco.commands.logged import finish, logged
 from moco.commands.made_of import made_of
 from moco.commands.start import Start, record_of, start
 from moco.commands.tell import Silent, Teller
@@ -37,6 +39,7 @@ from moco.encoder import norm_words
 from moco.errors import MocoError
 from moco.fast import choose_fast
 from moco.labelfree import LabelFree
+from moco.loggers.table import refuse_unknown_or_missing
 from moco.loop import pretrain_loop
 from moco.machine import Machine
 from moco.preprocess import Preprocess
@@ -64,6 +67,7 @@ def pretrain(
     tell: Teller | None = None,
     until: int | None = None,
     asked: Asked | None = None,
+    log: Sequence[str] = (),
 ) -> Path:
     """Train an encoder on images without labels; the run directory `out`, ready for `load`.
 
@@ -73,13 +77,15 @@ def pretrain(
     with a run that was stopped. `watch` names labelled images on which kNN is measured now and then. `init` names what
     to start from instead of random weights: a file of any library (`FILE#PREFIX`), a run, `torchvision:NAME[=FILE]`,
     `timm:NAME[=FILE]`. `until` stops after so many epochs, saved and without a report; a later call goes on. `asked`
-    says what images are made of where looking at them should not. Raises MocoError, and Stopped at Ctrl-C.
+    says what images are made of where looking at them should not. `log` names loggers (`wandb`, `mlflow`, `trackio`)
+    that get the rows, the recipe and the pictures too. Raises MocoError, and Stopped at Ctrl-C.
     """
     began = clock.monotonic()
     machine, out = machine or Machine(), Path(out)
     ask = Ask(time, views, changes or {})
     with distributed.processes(machine.device, machine.timeout_seconds):
         tell = tell if tell is not None and distributed.main_process() else Silent()
+        distributed.on_main(lambda: refuse_unknown_or_missing(log))
         distributed.on_main(lambda: refuse_unusable(out))  # what is quickly said comes before what takes time
         find_device(machine.device)
         recipe = named_recipe(recipe) if isinstance(recipe, str) and recipe != "auto" else recipe
@@ -128,10 +134,12 @@ def pretrain(
                     show = Pace(tell, began, seconds)
             if beside := left_out(source):
                 distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
-            _pretrain(begun, begin, chosen, watched, until, show)
-            if until is None:
+            with logged(show, log, begun, chosen) as told:
+                _pretrain(begun, begin, chosen, watched, until, told)
+                if until is not None:
+                    return out
                 conclude(begun, chosen)
-                page = distributed.on_main(lambda: _report(out))
+                page = distributed.on_main(lambda: finish(told, out))
                 tell.note(f"{page} shows the run; moco.load({str(out)!r}) gives the encoder: the backbone's features")
                 tell.note("features='whitened' makes every main axis count alike: try both where neighbours matter")
         finally:
@@ -168,12 +176,6 @@ def _refuse_to_measure(machine: Machine) -> None:
             "--machine.reproducible: auto fits a run to the time by measuring this machine, never twice the same; name "
             "--steps (or --epochs) and --views, or the recipe.json of a run that was fitted"
         )
-
-
-def _report(out: Path) -> Path:
-    from moco.commands.report import report  # half a second of drawing libraries, which the other processes do without
-
-    return report(out)
 
 
 def _pretrain(

@@ -27,12 +27,17 @@ def report(path: str | os.PathLike[str]) -> Path:
 
     Where the images cannot be opened any more, or there is no encoder yet, the page is made without them and says so.
     """
-    run = find_run(Path(path))
+    return draw(Path(path))[0]
+
+
+def draw(path: Path) -> tuple[Path, Pictures]:
+    """The same, and what was made of the images."""
+    run = find_run(path)
     pictures = _pictures(run)
     results, damaged = read_results(run.evaluations)
     pictures.notes += [f"An evaluation is left out: {sentence}." for sentence in damaged]
     write_text(run.report, page(run, results, pictures))
-    return run.report
+    return run.report, pictures
 
 
 def _pictures(run: RunDirectory) -> Pictures:
