@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import browser, tab  # noqa: F401  (fixtures)
 from sklearn.datasets import load_digits
 
 LONG = ("paper/test_leak", "test_distributed", "contracts/test_resume", "faults/", "gate/")
