@@ -16,6 +16,8 @@ FLAGS = [
     "--no-sandbox",  # tests in a container run as root
     "--disable-dev-shm-usage",
     "--enable-unsafe-swiftshader",  # WebGL without a graphics card
+    "--enable-unsafe-webgpu",  # and WebGPU
+    "--use-webgpu-adapter=swiftshader",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",  # no page gets out
 ]
 HERE = ("127.0.0.1", "localhost")

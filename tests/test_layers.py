@@ -10,7 +10,7 @@ ROOT = Path(moco.__file__).parent
 LAYERS = [
     ["errors", "version"],
     ["recipe", "machine", "distributed"],
-    ["ops", "device"],
+    ["ops", "device", "loopback"],
     ["data"],
     ["drawn"],
     ["apply"],
@@ -23,7 +23,7 @@ LAYERS = [
     ["fast", "scores", "halving"],
     ["auto"],
     ["loop", "health", "labelfree", "protocols", "loggers", "pages", "study", "tune", "search", "transfer"],
-    ["handover"],
+    ["handover", "explore"],
     ["commands", "display"],
     ["cli"],
     ["__main__", "__init__"],

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from moco.data.loader import Plan
 from moco.data.names import printable
 from moco.pages.beside import sides
 from moco.pages.chosen import chosen
 from moco.pages.curves import curves, series
 from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
+from moco.pages.style import template
 from moco.pages.tables import table_of
 from moco.pages.words import duration, settings, view_words
 from moco.protocols.result import Result
@@ -50,7 +49,7 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
     recipe, rows = run.recipe(), read_log(run.log)
     environment = run.read("environment.json")
     skipped = _skipped(run.skipped)
-    html = _template().render(
+    html = template("page.html").render(
         name=run.path.resolve().name,
         path_in_python=json.dumps(str(run.path), ensure_ascii=False),
         path_in_shell=shlex.quote(str(run.path)),
@@ -76,14 +75,6 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         environment={name: value for name, value in environment.items() if name != "command"},
     )
     return printable(html)
-
-
-def _template() -> Any:
-    folder = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(
-        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html")
 
 
 def _health(rows: list[Row]) -> dict[str, str]:

@@ -1,0 +1,59 @@
+"""The table behind a map: a row for each image. Names that begin with __ are for the page, and not shown."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moco.explore.columns import Columns
+from moco.run.atomic import write_atomically
+
+SHOWN = ("file", "folder", "label", "cluster", "copies", "distance", "outlier", "loss")
+"""Columns that a person sees; label and loss where they are known."""
+
+
+def write_table(
+    path: Path,
+    names: list[str],
+    labels: list[str],
+    found: Columns,
+    points: NDArray[np.float32],
+    losses: NDArray[np.float32] | None,
+) -> None:
+    """Write it as .parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = np.arange(len(names), dtype=np.int32)
+    data: dict[str, Any] = {
+        "__row": pa.array(rows),
+        "image": pa.array(rows),
+        "file": pa.array(names),
+        "folder": pa.array([posixpath.dirname(name) or "." for name in names]),
+    }
+    if any(labels):
+        data["label"] = pa.array([label or None for label in labels])
+    digits = len(str(int(found.cluster.max(initial=1))))
+    data["cluster"] = pa.array([f"cluster {number:0{digits}d}" for number in found.cluster.tolist()])
+    data["copies"] = pa.array([f"group {number}" if number else None for number in found.copies.tolist()])
+    data["distance"] = pa.array(found.distance)
+    data["outlier"] = pa.array(found.outlier)
+    if losses is not None:
+        data["loss"] = pa.array(losses)
+    data["__x"], data["__y"] = pa.array(points[:, 0]), pa.array(points[:, 1])
+    data["__neighbours"] = _neighbours(pa, found)
+    table = pa.table(data)
+    write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
+
+
+def _neighbours(pa: Any, found: Columns) -> Any:
+    """{ids, distances} of each, without places that an approximate search left empty."""
+    there = found.places >= 0
+    ends = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    ids = pa.ListArray.from_arrays(ends, pa.array(found.places[there].astype(np.int32)))
+    distances = pa.ListArray.from_arrays(ends, pa.array((1 - found.cosines[there]).astype(np.float32)))
+    return pa.StructArray.from_arrays([ids, distances], ["ids", "distances"])
