@@ -61,11 +61,12 @@ def losses_of(what: str | os.PathLike[str], found: FeatureSet, machine: Machine,
         if rows:
             index = found.index[rows]
             x_q, x_k = training.views.finish(torch.stack(crops).to(placement.device), index, SAMPLE_EPOCH)
-            q, k = next(iter(training.model.pairs(x_q, x_k, training.step)))
+            turn = training.model.turns(x_q, x_k, training.step)[0]
+            q = turn.ask(slice(0, len(rows)))
             places = torch.from_numpy(index).to(placement.device)
             for n, row in enumerate(rows):  # one by one: the loss is a mean
-                one = slice(n, n + 1)
-                contrast = training.dictionary.look_up(q[one], k[one], places[one], training.step)
-                losses[row] = float(info_nce(q[one], contrast, recipe.loss.temperature).loss)
+                one = q[n : n + 1]
+                contrast = training.dictionary.look_up(one, turn.keys, places, training.step, n)
+                losses[row] = float(info_nce(one, contrast, recipe.loss.temperature).loss)
         done(min(first + _BATCH, len(losses)))
     return losses
