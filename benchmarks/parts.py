@@ -40,7 +40,7 @@ from moco.machine import Machine
 from moco.ops.info_nce import info_nce
 from moco.optim import set_learning_rate_
 from moco.recipe import override, v2
-from moco.recipe.views import named_views
+from moco.recipe.views import CIFAR, named_views
 from moco.shuffle import views_of
 from moco.training import Training, build_training, train_step
 from moco.views import Views
@@ -62,6 +62,8 @@ class Part:
     growing: bool = False
     cycles: int = 1
     warm: bool = True
+    views: str = ""
+    """Other views than the set's; `cifar`: the official demo's."""
 
 
 PARTS = {
@@ -91,6 +93,23 @@ PARTS = {
     "growing size": Part(sizes=(16, 24, 32)),
     "growing views": Part(growing=True),
     "cycles": Part(cycles=3),
+    "linear head": Part({"encoder.head_layers": 1}),
+    "views of the CIFAR demo": Part(views="cifar"),
+    "all of cifar": Part(
+        {
+            "encoder.backbone": "resnet18",
+            "encoder.stem": "small",
+            "encoder.norm_group": 64,
+            "batch": 512,
+            "optim.lr": 0.06,
+            "encoder.head_layers": 1,
+            "optim.weight_decay": 5e-4,
+            "schedule.per": "epoch",
+            "dictionary.size": 1024,
+        },
+        views="cifar",
+        warm=False,
+    ),
 }
 
 
@@ -101,7 +120,10 @@ class Run:
         self.images, self.part, self.steps = images, part, steps
         recipe = override(v2(), BASE | part.changes | {"epochs": None, "steps": steps, "seed": seed})
         warm = min(100, 0.1 * steps) * recipe.batch / len(images.source) if part.warm else 0.0
-        self.recipe = replace(override(recipe, {"schedule.warmup_epochs": warm}), query_view=named_views(views))
+        self.recipe = replace(
+            override(recipe, {"schedule.warmup_epochs": warm}),
+            query_view=CIFAR if part.views == "cifar" else named_views(views),
+        )
         self.t: Training = build_training(self.recipe, len(images.source), placement)
         self.stages = [Views(replace(self.recipe, **change)) for change in self._stages()]
         few = replace(self.recipe.query_view, scale=(0.1, 0.5))

@@ -32,6 +32,7 @@ from moco.recipe import (
     check,
     cifar,
     end_to_end,
+    fast,
     memory_bank,
     simclr,
     v1,
@@ -119,6 +120,15 @@ def test_cifar_views_are_those_of_the_official_demo():
     assert view.gray == 0.2
     assert view.order.index("jitter") < view.order.index("gray")
     assert view.blur.p == view.solarize == view.flip_vertical == view.turn == 0, "no blur"
+
+
+def test_fast_is_the_official_demo_with_what_pays_in_minutes():
+    plain, ours = asdict(cifar()), asdict(fast())
+    assert {n for n in plain if plain[n] != ours[n]} == {
+        *("name", "query_view", "normalize", "encoder", "dictionary", "optim", "schedule", "batch"),
+    }
+    assert (fast().keys, fast().loss, fast().epochs) == (cifar().keys, cifar().loss, cifar().epochs)
+    assert fast().optim.lr / fast().batch == pytest.approx(2 * cifar().optim.lr / cifar().batch)
 
 
 def test_the_ablations_are_v1_with_other_keys_and_another_dictionary():

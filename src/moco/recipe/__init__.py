@@ -2,7 +2,7 @@
 
 from moco.recipe.check import check
 from moco.recipe.drawn import Bands, Blur, Jitter, Noise, Normalize, View
-from moco.recipe.named import RECIPES, cifar, end_to_end, ig_1b, memory_bank, simclr, v1, v2
+from moco.recipe.named import RECIPES, cifar, end_to_end, fast, ig_1b, memory_bank, simclr, v1, v2
 from moco.recipe.parts import (
     KNN,
     LARS,
@@ -53,6 +53,7 @@ __all__ = [
     "check",
     "cifar",
     "end_to_end",
+    "fast",
     "flatten",
     "from_json",
     "ig_1b",
