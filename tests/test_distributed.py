@@ -14,7 +14,18 @@ from moco.errors import MocoError
 from moco.ops.sync_batch_norm import norms_over_processes
 
 MANY = Path(__file__).parent / "many"
-CASES = ["v1", "v2", "v2, groups of two processes", "v2, one group", "cifar", "memory-bank", "end-to-end", "simclr"]
+CASES = [
+    "v1",
+    "v2",
+    "v2, groups of two processes",
+    "v2, one group",
+    "cifar",
+    "memory-bank",
+    "end-to-end",
+    "simclr",
+    "v3",
+    "v3-vit, masked",
+]
 TWICE = ["v1", "v2", "memory-bank", "simclr"]
 GO_ON = [*TWICE, "v2, one group"]
 

@@ -36,7 +36,13 @@ def test_flags_that_are_named_exist(page):
 def known_flags():
     """Of every command, as its help shows them, of torchrun, and of every benchmark."""
     known = {"--help", "--data", "--out"}
-    for command in (["pretrain", "v2"], ["pretrain", "cifar"], ["pretrain", "v1"], *([name] for name in COMMANDS)):
+    for command in (
+        ["pretrain", "v2"],
+        ["pretrain", "cifar"],
+        ["pretrain", "v1"],
+        ["pretrain", "v3"],
+        *([name] for name in COMMANDS),
+    ):
         arguments = [sys.executable, "-m", "moco", *command, "--help"]
         text = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
         known |= set(re.findall(r"--[a-z][a-z0-9.-]*", text))

@@ -9,7 +9,20 @@ from dataclasses import replace
 import pytest
 
 from moco.health import can_leak, chance, judge, negatives
-from moco.recipe import EndToEnd, Momentum, Queue, cifar, end_to_end, memory_bank, override, simclr, v1, v2
+from moco.recipe import (
+    EndToEnd,
+    Momentum,
+    Queue,
+    cifar,
+    end_to_end,
+    memory_bank,
+    override,
+    simclr,
+    v1,
+    v2,
+    v3,
+    v3_small,
+)
 
 CIFAR_LOG = {
     1: (6.957, 31.98),
@@ -282,3 +295,35 @@ def test_a_loss_a_hair_below_chance_is_not_called_learning():
     level = chance(v2())
     assert judge([row(10, 0.99 * level, accuracy=0.0)], v2()).sentence.startswith("too early to say")
     assert judge([row(10, 0.9 * level)], v2()).sentence.startswith("normal: learning")
+
+
+def with_accuracy(values):
+    return [row(10 * (n + 1), 4.0, accuracy=value) for n, value in enumerate(values)]
+
+
+def test_a_dip_of_accuracy_is_the_instability_that_v3_describes():
+    dipped = with_accuracy([0.5, 0.52, 0.55, 0.56, 0.58, 0.6, 0.2, 0.4, 0.58, 0.61])
+    verdict = judge(dipped, override(v3_small(), {"encoder.frozen_patches": False}))
+    assert verdict.level == "look"
+    assert "dipped from 56% to 20% at step 70" in verdict.sentence
+    assert "--encoder.frozen-patches" in verdict.sentence
+    assert "--encoder.frozen-patches" not in judge(dipped, v3_small()).sentence, "it is on already"
+
+
+def test_noise_a_slow_fall_and_a_queue_are_no_dips():
+    noisy = with_accuracy([0.5, 0.42, 0.55, 0.46, 0.58, 0.4, 0.52, 0.44, 0.58, 0.51])
+    assert judge(noisy, v3_small()).level == "normal"
+    assert judge(with_accuracy([0.1, 0.05, 0.12, 0.09, 0.11, 0.03, 0.1]), v3_small()).level == "normal", (
+        "too low to tell"
+    )
+    dipped = with_accuracy([0.5, 0.52, 0.55, 0.56, 0.58, 0.6, 0.2, 0.4, 0.58, 0.61])
+    assert "dipped" not in judge(dipped, v2()).sentence
+
+
+def test_at_temperature_1_a_loss_near_chance_may_be_a_good_one():
+    recipe = v3()
+    assert chance(recipe) == pytest.approx(math.log(4096))
+    best = math.log1p(4095 * math.exp(-1))
+    rows = [row(s, 0.7 * best + 0.3 * chance(recipe)) for s in range(10, 700, 10)]
+    assert judge(rows, recipe).level == "normal"
+    assert judge(at_chance(recipe, 610), recipe).level == "bad"

@@ -12,7 +12,7 @@ LAYERS = [
     ["recipe", "machine", "distributed"],
     ["ops", "device", "loopback"],
     ["data"],
-    ["drawn"],
+    ["drawn", "vit", "hidden"],
     ["apply"],
     ["apply_bands"],
     ["views", "preprocess", "backbones", "dictionary", "optim"],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moco.commands.report import report
     from moco.errors import MocoError
     from moco.machine import Machine
-    from moco.recipe import Recipe, cifar, end_to_end, memory_bank, simclr, v1, v2
+    from moco.recipe import Recipe, cifar, end_to_end, memory_bank, simclr, v1, v2, v3, v3_vit
     from moco.run.load import load
     from moco.run.stop import Stopped
     from moco.transfer.predictor import load_transfer
@@ -46,6 +46,8 @@ _NAMES = {
     "simclr": "moco.recipe",
     "v1": "moco.recipe",
     "v2": "moco.recipe",
+    "v3": "moco.recipe",
+    "v3_vit": "moco.recipe",
 }
 
 __all__ = [
@@ -65,6 +67,8 @@ __all__ = [
     "simclr",
     "v1",
     "v2",
+    "v3",
+    "v3_vit",
 ]
 
 

@@ -11,6 +11,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from moco.errors import MocoError
 from moco.recipe.parts import Stem
+from moco.recipe.vit import vit_name
+from moco.vit import ViT
 
 _DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "10": (BasicBlock, [1, 1, 1, 1]),
@@ -31,6 +33,8 @@ past its memory on processors with AVX2 and without AVX-512 (torch 2.14, oneDNN)
 
 def refuse_unknown(name: str) -> None:
     """Raise MocoError for a name that `build_backbone` does not know; makes nothing."""
+    if vit_name(name) is not None:
+        return
     if name.startswith("timm:"):
         _refuse_unknown_to_timm(name.removeprefix("timm:"))
     elif match := re.fullmatch(_WIDE, name):
@@ -40,7 +44,7 @@ def refuse_unknown(name: str) -> None:
     elif not re.fullmatch(_NEXT, name) and name not in models.list_models(module=models):
         raise MocoError(
             f"--encoder.backbone {name}: torchvision has no such model; take one of it (resnet18, resnet50, "
-            "convnext_tiny, vit_b_16, ...), timm:NAME, resnetDwW such as resnet18w16, or resnext50_GxWd"
+            "convnext_tiny, vit_b_16, ...), timm:NAME, resnetDwW such as resnet18w16, resnext50_GxWd, or vitDwWpP"
         )
 
 
@@ -49,8 +53,9 @@ def build_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> tup
 
     `name` is a model of torchvision (`resnet50`), `timm:NAME`, or `resnetDwW`, a ResNet of depth D whose first stage is
     W channels wide and every later one in proportion (`resnet50w128` is the papers' R50w2x, and `resnet50w2x` too), or
-    `resnext50_GxWd` with G groups of W channels (`resnext50_32x8d` is RX50-32x8d). A ResNet's `stem` is a 3x3 first
-    convolution of stride 1 (`small`) or 2 (`half`) and no max-pooling, or torchvision's. The first convolution takes
+    `resnext50_GxWd` with G groups of W channels (`resnext50_32x8d` is RX50-32x8d), or `vitDwWpP`, a ViT of D blocks, W
+    wide, with patches of P px. A ResNet's `stem` is a 3x3 first convolution of stride 1 (`small`) or 2 (`half`) and no
+    max-pooling, or torchvision's. The first convolution takes
     `channels`. Raises MocoError for a name that is none of these.
     """
     backbone = make_backbone(name, stem, channels)
@@ -60,6 +65,10 @@ def build_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> tup
 def make_backbone(name: str, stem: Stem = "imagenet", channels: int = 3) -> nn.Module:
     """The same without D, which takes a forward pass; so it is made in shapes alone where no weights are wanted."""
     refuse_unknown(name)
+    if (vit := vit_name(name)) is not None:
+        if stem != "imagenet":
+            raise MocoError(f"--encoder.stem {stem} is for ResNets; {name} takes --encoder.stem imagenet")
+        return ViT(vit, channels)
     if name.startswith("timm:"):
         backbone = _timm(name.removeprefix("timm:"), channels)
     elif match := re.fullmatch(_WIDE, name):

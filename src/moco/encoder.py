@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from moco import recipe as r
 from moco.backbones import build_backbone
+from moco.errors import MocoError
 from moco.ops.batch_norm import group_batch_norm
 
 
@@ -19,10 +20,24 @@ class Encoder(nn.Module):
         self.backbone = backbone
         self.head = head
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The query or key of each image, of unit length, in fp32."""
-        projected = self.head(self.backbone(images))
-        with torch.autocast(images.device.type, enabled=False):
+    def forward(self, images: Tensor, kept: Tensor | None = None, predictor: nn.Module | None = None) -> Tensor:
+        """The query or key of each image, of unit length, in fp32: of the patches `kept` alone, where it is given.
+
+        A query's `predictor` stands between head and unit length (v3).
+        """
+        return self.vectors(self.features(images, kept), predictor)
+
+    def features(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        """What the backbone makes of images (N x D)."""
+        found: Tensor = self.backbone(images) if kept is None else self.backbone(images, kept)
+        return found
+
+    def vectors(self, features: Tensor, predictor: nn.Module | None = None) -> Tensor:
+        """What head and predictor make of features."""
+        projected = self.head(features)
+        if predictor is not None:
+            projected = predictor(projected)
+        with torch.autocast(features.device.type, enabled=False):
             return F.normalize(projected.float(), dim=1)
 
 
@@ -30,6 +45,8 @@ def build_encoder(choice: r.Encoder, channels: int = 3) -> tuple[Encoder, int]:
     """The encoder of a recipe for so many channels, untrained, and D, the length of its backbone's features."""
     backbone, width = build_backbone(choice.backbone, choice.stem, channels)
     encoder = Encoder(backbone, _head(choice, width))
+    if choice.frozen_patches:
+        _projection_of_patches(backbone, choice.backbone).requires_grad_(False)
     if choice.norm_group is not None:
         group_batch_norm(encoder, choice.norm_group)
     return encoder, width
@@ -46,15 +63,36 @@ def norm_words(encoder: Encoder, choice: r.Encoder) -> str:
     )
 
 
+def build_predictor(choice: r.Predictor, encoder: r.Encoder) -> nn.Sequential:
+    """The predictor of a recipe (v3, section 3), untrained."""
+    norms = ["plain" if choice.norm_last else "none", *["scaled"] * (choice.layers - 1)]
+    predictor = _mlp([encoder.dim, *[choice.width] * (choice.layers - 1), encoder.dim], norms[::-1], bias=False)
+    if encoder.norm_group is not None:
+        group_batch_norm(predictor, encoder.norm_group)
+    return predictor
+
+
 def _head(choice: r.Encoder, width: int) -> nn.Sequential:
     """Linear for one layer (v1); Linear, ReLU, Linear for two (v2), with BatchNorm behind each where asked (SimCLR)."""
+    between = choice.head_layers - 1
+    norms = [*["scaled"] * between, choice.head_end] if choice.head_norm else ["none"] * (between + 1)
+    return _mlp([width, *[choice.head_width or width] * between, choice.dim], norms, bias=not choice.head_norm)
+
+
+def _mlp(widths: list[int], norms: list[str], bias: bool) -> nn.Sequential:
+    """Linear layers from width to width with ReLU between; BatchNorm behind each that is not "none"."""
     layers: list[nn.Module] = []
-    for layer in range(choice.head_layers):
-        last = layer == choice.head_layers - 1
-        out = choice.dim if last else width
-        layers.append(nn.Linear(width, out, bias=not choice.head_norm))
-        if choice.head_norm:
-            layers.append(nn.BatchNorm1d(out))
-        if not last:
+    for layer, norm in enumerate(norms):
+        layers.append(nn.Linear(widths[layer], widths[layer + 1], bias=bias))
+        if norm != "none":
+            layers.append(nn.BatchNorm1d(widths[layer + 1], affine=norm == "scaled"))
+        if layer < len(norms) - 1:
             layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
+
+
+def _projection_of_patches(backbone: nn.Module, name: str) -> nn.Module:
+    try:
+        return backbone.get_submodule("patch_embed.proj")
+    except AttributeError:
+        raise MocoError(f"--encoder.frozen-patches: {name} has no projection of patches; it is for ViTs") from None

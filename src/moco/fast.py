@@ -18,9 +18,8 @@ from torch.nn import functional as F
 
 from moco import distributed
 from moco.device import seeded, wait_for
-from moco.encoder import Encoder
 from moco.errors import MocoError
-from moco.model import encode
+from moco.model import Encode, encode
 from moco.ops.batch_norm import GroupBatchNorm
 from moco.ops.info_nce import chunked, info_nce, streams
 from moco.ops.kernels import has_norm_kernels
@@ -196,9 +195,9 @@ def _encoders(t: Training, asked: str) -> Form | None:
     """Both encoders through torch.compile; not where BatchNorm groups span processes, which exchange in the midst."""
     if asked == "off" or (asked == "auto" and t.placement.device.type != "cuda"):
         return None
-    if any(isinstance(m, SyncGroupBatchNorm) for m in t.model.modules()):
+    if t.model.by_features or any(isinstance(m, SyncGroupBatchNorm) for m in t.model.modules()):
         return None
-    compiled: list[Callable[[Encoder, Tensor], Tensor]] = []
+    compiled: list[Encode] = []
 
     def use() -> None:
         if not compiled:
@@ -217,7 +216,7 @@ def _encoders(t: Training, asked: str) -> Form | None:
     )
 
 
-def compiled_encode() -> Callable[[Encoder, Tensor], Tensor]:
+def compiled_encode() -> Encode:
     """`encode` through torch.compile, for batches of one shape; dropout draws the numbers that it draws elsewhere."""
     return torch.compile(encode, dynamic=False, options={"fallback_random": True})
 
@@ -231,7 +230,7 @@ def _encoded(t: Training, precision: AbstractContextManager[object]) -> list[Ten
             noise = torch.randn(_at_once(t), t.views.channels, size, size, device=device)
             x = noise.contiguous(memory_format=t.placement.memory_format)
             towards = torch.randn(len(x), t.recipe.encoder.dim, device=device)
-            q = model.encode(model.query_encoder, x)
+            q = model.encode(model.query_encoder, x, model.hidden.kept(0, 0, slice(0, len(x)), x), model.predictor)
             values = [q.detach()]
             if model.key_encoder is not None:
                 with torch.no_grad():

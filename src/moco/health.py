@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from moco.recipe import Bank, Batch, EndToEnd, Momentum, Queue, Recipe
+from moco.recipe.vit import vit_name
 
 Row = dict[str, Any]
 
@@ -21,6 +22,10 @@ CHANCE_STEPS = 300
 
 SAME = 1e-4
 """Spread of the vectors of different images below which they are one; fresh encoders give photographs 0.01 and more."""
+
+
+WINDOW, DIP = 5, 0.4
+"""A dip is a fall of the contrast accuracy by this share below the median of so many rows before."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,16 @@ def chance(recipe: Recipe) -> float:
     return math.log1p(negatives(recipe))
 
 
+def _clear(recipe: Recipe) -> float:
+    """How far below chance a loss is clearly below it: 2 % of it, or a tenth of what there is to gain, if that is less.
+
+    At v3's temperature of 1, a query that is its key and at right angles to all others still has a loss near chance.
+    """
+    count, level = negatives(recipe), chance(recipe)
+    best = math.log1p(count * math.exp(-1 / recipe.loss.temperature))
+    return min(0.02 * level, 0.1 * (level - best))
+
+
 def can_leak(recipe: Recipe) -> bool:
     """Whether a query and its key share BatchNorm statistics that the dictionary's other keys do not."""
     group = recipe.encoder.norm_group
@@ -66,7 +81,7 @@ def judge(rows: Sequence[Row], recipe: Recipe) -> Health:
     steps = [row for row in rows if row.get("loss") is not None]
     if not steps:
         return Health("normal", "starting")
-    for verdict in (_blank, _collapse, _at_chance, _filling, _leak, _knn_falls, _rising):
+    for verdict in (_blank, _collapse, _at_chance, _filling, _leak, _dips, _knn_falls, _rising):
         if (health := verdict(rows, steps, recipe)) is not None:
             return health
     return _learning(steps[-1], recipe)
@@ -102,12 +117,13 @@ def _collapse(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health |
 def _at_chance(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
     level = chance(recipe)
     since = steps[-1]["step"]
+    clearly_below = level - _clear(recipe)
     for row in reversed(steps):
-        if row["loss"] < 0.98 * level:
+        if row["loss"] < clearly_below:
             break
         since = row["step"]
     length = steps[-1]["step"] - since
-    if steps[-1]["loss"] < 0.98 * level or length < CHANCE_STEPS // 3:
+    if steps[-1]["loss"] < clearly_below or length < CHANCE_STEPS // 3:
         return None
     if length < CHANCE_STEPS:
         return Health(
@@ -162,6 +178,36 @@ def _leak(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | Non
     return None
 
 
+def _dips(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
+    """What v3 calls a partial failure: accuracy falls within a few steps and comes back, and the end is worse for it.
+
+    Told by the contrast accuracy of the log's rows, of those on either side of a sudden fall; with keys of the batch
+    alone, for a queue hides it: its keys are of many steps.
+    """
+    if not (isinstance(recipe.dictionary, Batch) and isinstance(recipe.keys, Momentum)):
+        return None
+    found = [
+        (row, before)
+        for i, row in enumerate(steps[WINDOW:], WINDOW)
+        if (before := _median([s["accuracy"] for s in steps[i - WINDOW : i]])) > 0.2
+        and row["accuracy"] < before * (1 - DIP)
+    ]
+    if not found:
+        return None
+    row, before = found[-1]
+    todo = (
+        []
+        if recipe.encoder.frozen_patches or vit_name(recipe.encoder.backbone) is None
+        else ["--encoder.frozen-patches"]
+    )
+    todo += ["a lower --optim.lr", "more --schedule.warmup-epochs"]
+    return Health(
+        "look",
+        f"unstable: the contrast accuracy dipped from {before:.0%} to {row['accuracy']:.0%} at step {row['step']:,}, "
+        f"as v3 describes it of transformers; it comes back, but the end is worse for it: try {', '.join(todo)}",
+    )
+
+
 def _knn_falls(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
     knn = [row["knn"] for row in rows if "knn" in row]
     if len(knn) >= 4 and max(knn[-2:]) < max(knn) - 0.03:
@@ -186,7 +232,7 @@ def _rising(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | N
 
 def _learning(last: Row, recipe: Recipe) -> Health:
     level, accuracy = chance(recipe), last["accuracy"]
-    if last["loss"] >= 0.98 * level:
+    if last["loss"] >= level - _clear(recipe):
         return Health(
             "normal", f"too early to say: the loss ({last['loss']:.2f}) is not clearly below chance ({level:.2f}) yet"
         )
@@ -201,6 +247,10 @@ def _learning(last: Row, recipe: Recipe) -> Health:
 
 def _latest(rows: Sequence[Row], name: str) -> float | None:
     return next((row[name] for row in reversed(rows) if row.get(name) is not None), None)
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
 
 
 def _mean(values: Sequence[float]) -> float:

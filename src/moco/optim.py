@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from moco import recipe as r
 
 
-def build_optimizer(choice: r.SGD | r.LARS, model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(choice: r.SGD | r.LARS | r.AdamW, model: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimizer over the parameters that have gradients."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     match choice:
@@ -19,24 +19,34 @@ def build_optimizer(choice: r.SGD | r.LARS, model: nn.Module) -> torch.optim.Opt
             return torch.optim.SGD(
                 parameters, lr=lr, momentum=momentum, weight_decay=decay, nesterov=nesterov, foreach=True
             )
-        case r.LARS(lr=lr, momentum=momentum, weight_decay=decay, trust=trust):
+        case r.AdamW(lr=lr, betas=betas, weight_decay=decay):
+            return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=decay, foreach=True)
+        case r.LARS(lr=lr, momentum=momentum, weight_decay=decay, trust=trust, rate=rate):
             weights = [p for p in parameters if p.ndim > 1]
             rest = [p for p in parameters if p.ndim <= 1]
             plain: dict[str, object] = {"params": rest, "weight_decay": 0.0, "trust": None}
-            return LARS([{"params": weights}, plain], lr=lr, momentum=momentum, weight_decay=decay, trust=trust)
+            groups: list[dict[str, object]] = [{"params": weights}, plain]
+            return LARS(groups, lr, momentum, decay, trust, rate == "outside")
 
 
 class LARS(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al., arXiv:1708.03888), as SimCLR uses it.
 
     The rate of a tensor is multiplied by trust |w| / |g + decay w|; a group with `trust=None` keeps the plain rate.
-    The rate goes into the velocity, so that a changed rate acts on new gradients alone.
+    The rate goes into the velocity, so that a changed rate acts on new gradients alone, or `outside` stands before it.
     """
 
     def __init__(
-        self, params: Iterable[dict[str, object]], lr: float, momentum: float, weight_decay: float, trust: float
+        self,
+        params: Iterable[dict[str, object]],
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        trust: float,
+        outside: bool = False,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust})
+        self._outside = outside
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -55,8 +65,9 @@ class LARS(torch.optim.Optimizer):
         state = self.state[p]
         if "velocity" not in state:
             state["velocity"] = torch.zeros_like(p)
-        state["velocity"].mul_(group["momentum"]).add_(direction, alpha=group["lr"])
-        p.sub_(state["velocity"])
+        inside, outside = (1.0, group["lr"]) if self._outside else (group["lr"], 1.0)
+        state["velocity"].mul_(group["momentum"]).add_(direction, alpha=inside)
+        p.sub_(state["velocity"], alpha=outside)
 
 
 def learning_rate(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
@@ -79,8 +90,18 @@ def learning_rate(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 def momentum(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
-    """m of equation 2 at a step, counted from 0; 1 where no encoder follows another."""
-    return recipe.keys.m if isinstance(recipe.keys, r.Momentum) else 1.0
+    """m of equation 2 behind a step, counted from 0; 1 where no encoder follows another.
+
+    Where it rises (v3), it is that at the end of the step: the official code takes it at the beginning of the next.
+    """
+    match recipe.keys:
+        case r.Momentum(m=m, to_one=True):
+            steps = recipe.steps or (recipe.epochs or 1) * steps_per_epoch
+            return 1 - (1 - m) * 0.5 * (1 + math.cos(math.pi * min(1.0, (step + 1) / steps)))
+        case r.Momentum(m=m):
+            return m
+        case _:
+            return 1.0
 
 
 def set_learning_rate_(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from moco import distributed
 from moco.backbones import refuse_size
@@ -15,10 +15,11 @@ from moco.data.loader import Batch, Plan
 from moco.device import Placement, seeded
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
 from moco.errors import MocoError
-from moco.model import Contrastive, Turn
+from moco.model import Asking, Contrastive, Turn
 from moco.ops import draw
 from moco.ops.crop import beside
 from moco.ops.info_nce import Loss, Summed, chunked, info_nce
+from moco.ops.running import one_batch, running
 from moco.ops.sync_batch_norm import norms_over_processes
 from moco.optim import build_optimizer, learning_rate, momentum, set_learning_rate_
 from moco.recipe import InfoNCE, Recipe, Stored
@@ -148,9 +149,12 @@ def train_step(t: Training, batch: Batch) -> Loss:
     with seeded(layers + distributed.number(), t.placement.device):
         with t.placement.autocast():
             turns = t.model.turns(x_q, x_k, t.step)  # keys; both ways round if symmetric
-        answers = [_contrast(t, turns, index, rows) for rows in rows_of(len(index), t.parts)]
+        if t.model.by_features:
+            answers = [_by_features(t, turns, index)]
+        else:
+            answers = [_contrast(t, turns, index, rows) for rows in one_batch(t.model, rows_of(len(index), t.parts))]
     mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*(a.mean for a in answers), strict=True)))
-    distributed.average_([*_gradients(t.optimizer), *_running(t.model), *mean])
+    distributed.average_([*_gradients(t.optimizer), *running(t.model), *mean])
     t.optimizer.step()
 
     t.model.momentum_update(t.m)  # equation 2
@@ -174,24 +178,55 @@ def _contrast(t: Training, turns: Sequence[Turn], index: Tensor, rows: slice) ->
     """Contrast the queries of these rows with the dictionary, and add their share of the batch's gradient."""
     with t.placement.autocast():
         queries = [turn.ask(rows) for turn in turns]
+    return _answered(t, turns, queries, index, rows.start, 1 / t.parts)
+
+
+def _by_features(t: Training, turns: Sequence[Turn], index: Tensor) -> _Answer:
+    """The same for all parts, where heads normalise over more images than one has: the backbone twice, heads once.
+
+    Features are made part by part, heads and loss are of the whole batch, and their gradient goes back part by part.
+    """
+    asked = [turn.ask for turn in turns if isinstance(turn.ask, Asking)]
+    parts = rows_of(len(index), t.parts)
+
+    def features(ask: Asking, number: int) -> Tensor:  # dropout must be the same both times
+        name = draw.counter(
+            t.recipe.seed, draw.stream("layers of parts"), t.step, ask.half, number, distributed.number()
+        )
+        with seeded(int(name >> 1), t.placement.device), t.placement.autocast():
+            return ask.features(parts[number])
+
+    with torch.no_grad():
+        found = [torch.cat([features(ask, number) for number in range(t.parts)]) for ask in asked]
+    leaves = [one.requires_grad_() for one in found]
+    with t.placement.autocast():
+        queries = [ask.vectors(leaf) for ask, leaf in zip(asked, leaves, strict=True)]
+    answer = _answered(t, turns, queries, index, 0, 1.0)
+    for ask, leaf in zip(asked, leaves, strict=True):
+        assert leaf.grad is not None
+        for number, rows in enumerate(parts):
+            features(ask, number).backward(leaf.grad[rows])  # type: ignore[no-untyped-call]
+    return answer
+
+
+def _answered(
+    t: Training, turns: Sequence[Turn], queries: list[Tensor], index: Tensor, first: int, share: float
+) -> _Answer:
+    """The loss of queries of rows from `first` on, and its gradient, times their share of the batch."""
     halves = [
-        info_nce(q, t.dictionary.look_up(q, turn.keys, index, t.step, rows.start), t.recipe.loss.temperature, t.summed)
+        info_nce(q, t.dictionary.look_up(q, turn.keys, index, t.step, first), t.recipe.loss.temperature, t.summed)
         for q, turn in zip(queries, turns, strict=True)
     ]
     mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
-    (mean.loss * (_weight(t.recipe.loss) / t.parts)).backward()  # type: ignore[no-untyped-call]
+    (mean.loss * (_weight(t.recipe.loss) * share)).backward()  # type: ignore[no-untyped-call]
     return _Answer(Loss(*(value.detach().clone() for value in mean)), [q.detach() for q in queries])
 
 
 def _weight(loss: InfoNCE) -> float:
     """What the mean over the halves is multiplied by before its gradient is taken."""
-    return 2.0 if loss.symmetric and loss.halves == "sum" else 1.0
+    halves = 2.0 if loss.symmetric and loss.halves == "sum" else 1.0
+    return halves * (2 * loss.temperature if loss.scaled else 1.0)
 
 
 def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-
-
-def _running(model: nn.Module) -> list[Tensor]:
-    """Running statistics of BatchNorm: linear in the groups' statistics, so their mean over processes is exact."""
-    return [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]

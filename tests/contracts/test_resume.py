@@ -36,6 +36,10 @@ def small(name, **more):
         changes["encoder.norm_group"] = 4
     if not isinstance(recipe.dictionary, Batch):
         changes["dictionary.size"] = 40
+    if recipe.predictor is not None:
+        changes |= {"encoder.head_width": 24, "predictor.width": 24, "optim.lr": 1e-3}
+    if recipe.encoder.frozen_patches:
+        changes |= {"encoder.backbone": "vit2w16p4s16h2", "encoder.stem": "imagenet", "query_view.keep": 0.5}
     return override(recipe, changes | more)
 
 

@@ -28,6 +28,15 @@ from moco.views import KEY
 STEPS, MIDDLE = 20, 10
 """An epoch has 15."""
 SMALL = {"encoder.backbone": "resnet10w8", "encoder.stem": "small", "encoder.dim": 16, "image_size": 12, "batch": 16}
+MASKED = {
+    "encoder.backbone": "vit2w16p4s12h2",
+    "encoder.stem": "imagenet",
+    "encoder.head_width": 24,
+    "predictor.width": 24,
+    "query_view.keep": 0.5,
+    "query_view.erase": 0.5,
+    "optim.lr": 1e-3,
+}
 CASES = {
     "v1": ("v1", {"encoder.norm_group": 4}),
     "v2": ("v2", {"encoder.norm_group": 4}),
@@ -37,6 +46,8 @@ CASES = {
     "memory-bank": ("memory-bank", {"encoder.norm_group": 4}),
     "end-to-end": ("end-to-end", {"encoder.norm_group": 4}),
     "simclr": ("simclr", {"optim.lr": 0.1}),
+    "v3": ("v3", {"encoder.head_width": 24, "predictor.width": 24, "optim.lr": 0.05}),
+    "v3-vit, masked": ("v3-vit", MASKED),
 }
 TWICE = ("v1", "v2", "memory-bank", "simclr")
 """The cases of two processes; one and four do all."""

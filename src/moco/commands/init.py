@@ -25,6 +25,7 @@ from moco.foreign.containers import Contents, Tensors, contents
 from moco.foreign.files import read_file, read_folder
 from moco.foreign.hub import fetch
 from moco.foreign.official import Official, read_official
+from moco.foreign.official_v3 import OfficialV3, read_official_v3
 from moco.foreign.open import find_backbone
 from moco.foreign.prefixes import below
 from moco.recipe import Queue, Recipe, channels_of
@@ -48,7 +49,7 @@ class Init:
     """By our names."""
     beside: Tensors = field(repr=False)
     """What else the file holds, by its own."""
-    official: Official | None = field(default=None, repr=False)
+    official: Official | OfficialV3 | None = field(default=None, repr=False)
     """The whole state of a run, where it is a resumable official checkpoint."""
 
     def fields(self, recipe: str | Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,12 +61,25 @@ class Init:
         if a.name is None and "encoder.backbone" not in changes:
             raise MocoError(f"--init {self.given}: {a.about} has no name that a recipe could have; it can be evaluated")
         wanted: dict[str, Any] = {"encoder.backbone": a.name, "encoder.stem": a.stem}
-        queued = isinstance(recipe, Recipe) and isinstance(recipe.dictionary, Queue)
-        if self.official is not None and queued and self.official.head_layers:
-            dim, size = self.official.queue.shape
-            wanted |= {"encoder.dim": int(dim), "encoder.head_layers": self.official.head_layers}
-            wanted |= {"dictionary.size": int(size)}
+        if isinstance(recipe, Recipe):
+            wanted |= _shapes_of(self.official, recipe)
         return {name: value for name, value in wanted.items() if name not in changes}
+
+
+def _shapes_of(official: Official | OfficialV3 | None, recipe: Recipe) -> dict[str, int]:
+    """The fields of a recipe that the state of a run needs to go on with it, where the recipe can."""
+    match official:
+        case Official() if isinstance(recipe.dictionary, Queue) and official.head_layers:
+            dim, size = official.queue.shape
+            return {
+                "encoder.dim": int(dim),
+                "encoder.head_layers": official.head_layers,
+                "dictionary.size": int(size),
+            }
+        case OfficialV3() if recipe.predictor is not None:
+            return official.shape
+        case _:
+            return {}
 
 
 def read_init(given: str) -> Init:
@@ -110,7 +124,7 @@ def _of_contents(
     backbone = {k: v for k, v in inside.items() if k in names}
     used = {id(v) for v in backbone.values()}
     beside = {k: v for k, v in held.tensors.items() if id(v) not in used}
-    official = read_official(held, found.prefix) if asked is None else None
+    official = (read_official(held, found.prefix) or read_official_v3(held, found.prefix)) if asked is None else None
     where = str(Path(place).resolve()) if place else ""
     return Init(given, where, digest, found.architecture, backbone, beside, official)
 

@@ -12,10 +12,12 @@ from torch import nn
 
 from moco import distributed
 from moco.commands.init import Beginning, Init, record
+from moco.commands.initialise_v3 import take_v3_, unlike_v3
 from moco.dictionary import KeyQueue
 from moco.errors import MocoError
 from moco.foreign.containers import Tensors
 from moco.foreign.official import Official, ours
+from moco.foreign.official_v3 import OfficialV3
 from moco.foreign.open import fill_
 from moco.foreign.parts import head_in, queue_in, with_channels
 from moco.recipe import SGD, Momentum, Queue
@@ -48,7 +50,7 @@ def start_from_(t: Training, init: Init, note: Callable[[str], None]) -> dict[st
     backbone fits.
     """
     if init.official is not None:
-        reason = _unlike(t, init.official)
+        reason = _reason(t, init.official)
         if reason is None:
             return _go_on_(t, init.official, init, note)
         note(f"--init {init.given} is the state of a run, which is not gone on with: {reason}")
@@ -120,19 +122,44 @@ def _unlike(t: Training, official: Official) -> str | None:
     return None
 
 
-def _go_on_(t: Training, official: Official, init: Init, note: Callable[[str], None]) -> dict[str, Any]:
-    """Both encoders, queue, pointer, solver and epoch, as the official code would go on.
+def _reason(t: Training, official: Official | OfficialV3) -> str | None:
+    """Why a training cannot go on from this state; None where it can."""
+    match official:
+        case Official():
+            return _unlike(t, official)
+        case OfficialV3():
+            return unlike_v3(t, official)
+
+
+def _go_on_(t: Training, official: Official | OfficialV3, init: Init, note: Callable[[str], None]) -> dict[str, Any]:
+    """The whole state of a run, at the epoch that it had reached."""
+    step = official.epoch * t.steps_per_epoch
+    if t.recipe.epochs is not None and official.epoch >= t.recipe.epochs:
+        query = "module.base_encoder" if isinstance(official, OfficialV3) else "module.encoder_q"
+        raise MocoError(
+            f"--init {init.given} is the end of epoch {official.epoch} and --epochs is {t.recipe.epochs}: nothing is "
+            f"left to do; raise --epochs, or name {init.given}#{query} to start a new run from its encoder"
+        )
+    match official:
+        case Official():
+            taken = _take_(t, official, init)
+        case OfficialV3():
+            taken = take_v3_(t, official, lambda net, tensors: _fill(net, tensors, init))
+    t.step = step
+    note(
+        f"--init {init.given}: going on as the run it was, at epoch {official.epoch + 1} (step {step:,}): "
+        f"{', '.join(taken)} are taken; rates are the recipe's"
+    )
+    return {"taken": [*taken, f"epoch {official.epoch}"], "left": []}
+
+
+def _take_(t: Training, official: Official, init: Init) -> list[str]:
+    """Both encoders, queue, pointer, solver and epoch, as the official code would go on; what was taken.
 
     It updates the key encoder before the keys of a step are made, and so saves it one update behind: that is made here.
     """
     assert isinstance(t.dictionary, KeyQueue)
     assert t.model.key_encoder is not None
-    step = official.epoch * t.steps_per_epoch
-    if t.recipe.epochs is not None and official.epoch >= t.recipe.epochs:
-        raise MocoError(
-            f"--init {init.given} is the end of epoch {official.epoch} and --epochs is {t.recipe.epochs}: nothing is "
-            f"left to do; raise --epochs, or name {init.given}#module.encoder_q to start a new run from its encoder"
-        )
     _fill(t.model.query_encoder, {ours(k): v for k, v in official.query.items()}, init)
     _fill(t.model.key_encoder, {ours(k): v for k, v in official.key.items()}, init)
     t.dictionary.fill(official.queue.T, official.pointer)
@@ -141,9 +168,4 @@ def _go_on_(t: Training, official: Official, init: Init, note: Callable[[str], N
         p = parameters[ours(name)]
         t.optimizer.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffer)
     t.model.momentum_update(t.m)
-    t.step = step
-    note(
-        f"--init {init.given}: going on as the run it was, at epoch {official.epoch + 1} (step {step:,}): both "
-        f"encoders, the queue of {official.queue.shape[1]:,} keys and the solver are taken; rates are the recipe's"
-    )
-    return {"taken": ["both encoders", "the queue", "the solver", f"epoch {official.epoch}"], "left": []}
+    return ["both encoders", f"the queue of {official.queue.shape[1]:,} keys", "the solver"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from moco.errors import MocoError
-from moco.foreign.transformers import usual_heads
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize
+from moco.recipe.vit import usual_heads
 
 
 def preprocess_of(settings: Mapping[str, Any], otherwise: Preprocess) -> Preprocess:

@@ -14,20 +14,14 @@ from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Tensors
 from moco.foreign.dialect import Dialect, renamed
 from moco.foreign.listed import in_timm
+from moco.recipe.vit import VitName, usual_heads
+from moco.vit import ViT
 
 _NAMES = {192: "tiny", 384: "small", 768: "base", 1024: "large", 1280: "huge"}
 
 
 _OTHER = {"attn_pool", "dist_token", "norm_pre", "rel_pos_bias", "rope"}
 """Parts of timm's other transformers: what is computed with them is not read off shapes."""
-
-
-def usual_heads(width: int) -> int:
-    """Heads of a ViT of this width: 64 wide, but for the 16 of ViT-H, -g and -G (arXiv:2106.04560).
-
-    Shapes do not tell. MoCo v3's ViT-S, which has 12 where all others have 6, is told by what lies beside it.
-    """
-    return 16 if width in (1280, 1408, 1664) else width // 64
 
 
 def make(options: tuple[tuple[str, Any], ...], eps: float, swiglu: bool) -> nn.Module:
@@ -87,10 +81,19 @@ def read(tensors: Tensors, heads: int | None = None, eps: float = 1e-6) -> Archi
     }
     plain = not (registers or swiglu or alone or eps != 1e-6 or options["qk_norm"])
     plain = plain and heads == usual and options["global_pool"] == "token" and options["qkv_bias"]
+    ours = VitName(depth, width, side, grid * side, heads) if _is_plain(options, eps, swiglu, alone) else None
     name = _name(width, depth, side, grid * side, options["mlp_ratio"], options["init_values"]) if plain else None
     about = f"a ViT of {depth} blocks, {width} wide, {heads} heads, patches of {side} px"
-    maker = partial(make, tuple(options.items()), eps, swiglu)
+    maker = partial(make, tuple(options.items()), eps, swiglu) if name or ours is None else partial(ViT, ours, channels)
+    name = name or (None if ours is None else str(ours))
     return Architecture(name or about, maker, name, "imagenet", channels, grid * side)
+
+
+def _is_plain(options: dict[str, Any], eps: float, swiglu: bool, alone: bool) -> bool:
+    """Whether it is the ViT of `moco.vit`, which needs no timm."""
+    wanted = {"mlp_ratio": 4, "qkv_bias": True, "qk_norm": False, "init_values": None, "reg_tokens": 0}
+    usual = all(options[name] == value for name, value in wanted.items()) and options["global_pool"] == "token"
+    return usual and eps == 1e-6 and not swiglu and not alone
 
 
 def _name(width: int, depth: int, patch: int, size: int, ratio: float, scale: float | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from moco.recipe.vit import VitName, vit_name
 from moco.run.load import Opened
 
 
@@ -109,6 +110,8 @@ def architecture(opened: Opened) -> Architecture:
     found = _resnet(opened.backbone) if plain else None
     if found is not None:
         return found
+    if (vit := vit_name(opened.name)) is not None:
+        return Model("timm", "vit_small_patch16_224", _vit_options(vit, opened.preprocess.channels))
     if opened.name.startswith("timm:"):
         bands = (("in_chans", opened.preprocess.channels),) if opened.preprocess.channels != 3 else ()
         return Model("timm", name, _timm_options(opened.backbone, name) + bands)
@@ -174,6 +177,13 @@ def _expected(r: ResNet) -> dict[str, tuple[int, ...]]:
 
 def _norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.{part}": (channels,) for part in ("weight", "bias", "running_mean", "running_var")}
+
+
+def _vit_options(vit: VitName, channels: int) -> tuple[tuple[str, Any], ...]:
+    """What makes timm's ViT-S ours."""
+    of_images = (("img_size", vit.side), ("patch_size", vit.patch))
+    bands = (("in_chans", channels),) if channels != 3 else ()
+    return (*of_images, ("embed_dim", vit.width), ("depth", vit.depth), ("num_heads", vit.heads), *bands)
 
 
 def _timm_options(net: nn.Module, name: str) -> tuple[tuple[str, Any], ...]:

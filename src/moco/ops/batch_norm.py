@@ -27,13 +27,14 @@ class GroupBatchNorm(nn.Module):
     """
 
     affine = track_running_stats = True
+    weight: Tensor
+    bias: Tensor
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
 
     def __init__(self, norm: nn.modules.batchnorm._BatchNorm, group: int) -> None:
         super().__init__()
-        assert norm.affine
         assert norm.track_running_stats
         assert norm.momentum is not None
         self.group = group
@@ -41,8 +42,12 @@ class GroupBatchNorm(nn.Module):
         """One group after the other, all at once (what a compiler always gets), or in kernels compiled for a CPU."""
         self.eps = norm.eps
         self.momentum = norm.momentum
-        self.weight = norm.weight
-        self.bias = norm.bias
+        for name, start in (("weight", 1.0), ("bias", 0.0)):
+            of_norm = getattr(norm, name)
+            if isinstance(of_norm, nn.Parameter):
+                self.register_parameter(name, of_norm)
+            else:  # without weight and bias: as if they were always these
+                self.register_buffer(name, torch.full_like(norm.running_mean, start), persistent=False)  # type: ignore[arg-type]
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, getattr(norm, name))
         self._after = [name for name, _ in norm.named_children()]

@@ -229,6 +229,7 @@ def _progress(rows: Sequence[Row]) -> list[Curve]:
             floor=0.0,
             size="third",
         ),
+        *_rising_momentum(rows),
         *_single(
             rows,
             "images_per_second",
@@ -246,6 +247,15 @@ def _progress(rows: Sequence[Row]) -> list[Curve]:
             size="third",
         ),
     ]
+
+
+def _rising_momentum(rows: Sequence[Row]) -> list[Curve]:
+    """Only where it changes: elsewhere it is a number."""
+    values = series(rows, "m")[1]
+    if not len(values) or values.min() == values.max():
+        return []
+    reading = "The key encoder follows the query encoder ever more slowly; at 1, at the end, not at all."
+    return _single(rows, "m", "Momentum of the key encoder", reading, size="third")
 
 
 def _single(

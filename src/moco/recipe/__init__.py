@@ -2,11 +2,12 @@
 
 from moco.recipe.check import check
 from moco.recipe.drawn import Bands, Blur, Jitter, Noise, Normalize, View
-from moco.recipe.named import RECIPES, cifar, end_to_end, fast, ig_1b, memory_bank, simclr, v1, v2
+from moco.recipe.named import RECIPES, cifar, end_to_end, fast, ig_1b, memory_bank, simclr, v1, v2, v3, v3_small, v3_vit
 from moco.recipe.parts import (
     KNN,
     LARS,
     SGD,
+    AdamW,
     Bank,
     Batch,
     Cosine,
@@ -15,6 +16,7 @@ from moco.recipe.parts import (
     EndToEnd,
     InfoNCE,
     Momentum,
+    Predictor,
     Queue,
     Recipe,
     Steps,
@@ -30,6 +32,7 @@ __all__ = [
     "RECIPES",
     "SGD",
     "VIEWS",
+    "AdamW",
     "Bands",
     "Bank",
     "Batch",
@@ -44,6 +47,7 @@ __all__ = [
     "Noise",
     "Normalize",
     "Pixels",
+    "Predictor",
     "Queue",
     "Recipe",
     "Steps",
@@ -65,4 +69,7 @@ __all__ = [
     "to_json",
     "v1",
     "v2",
+    "v3",
+    "v3_small",
+    "v3_vit",
 ]

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from moco.errors import MocoError
 from moco.recipe.drawn import check_view
-from moco.recipe.parts import LARS, Bank, Batch, Cosine, Decay, EndToEnd, Momentum, Queue, Recipe, Steps, Stored
+from moco.recipe.parts import (
+    LARS,
+    AdamW,
+    Bank,
+    Batch,
+    Cosine,
+    Decay,
+    EndToEnd,
+    Momentum,
+    Queue,
+    Recipe,
+    Steps,
+    Stored,
+)
 from moco.recipe.pixels import channels_of, check_pixels
+from moco.recipe.vit import vit_name
 
 
 def check(r: Recipe) -> None:
@@ -23,6 +38,9 @@ def check(r: Recipe) -> None:
         ("--encoder.dim", r.encoder.dim),
         ("--knn.k", r.knn.k),
         ("--encoder.head-layers", r.encoder.head_layers),
+        ("--encoder.head-width", 1 if r.encoder.head_width is None else r.encoder.head_width),
+        ("--predictor.layers", 1 if r.predictor is None else r.predictor.layers),
+        ("--predictor.width", 1 if r.predictor is None else r.predictor.width),
     ):
         if value < 1:
             raise MocoError(f"{flag} {value}: must be at least 1")
@@ -32,7 +50,7 @@ def check(r: Recipe) -> None:
         raise MocoError(f"--batch {r.batch}: contrast needs at least two images a step")
     for flag, share in (
         ("--optim.weight-decay", r.optim.weight_decay),
-        ("--optim.momentum", r.optim.momentum),
+        ("--optim.momentum", 0.0 if isinstance(r.optim, AdamW) else r.optim.momentum),
         ("--schedule.warmup-epochs", r.schedule.warmup_epochs if isinstance(r.schedule, Cosine) else 0.0),
         ("--schedule.factor", r.schedule.factor if isinstance(r.schedule, Steps | Decay) else 0.0),
         ("--optim.trust", r.optim.trust if isinstance(r.optim, LARS) else 0.0),
@@ -58,8 +76,11 @@ def check(r: Recipe) -> None:
         raise MocoError(f"--normalize.std {r.normalize.std}: must be positive")
     if isinstance(r.schedule, Cosine):
         _check_cosine(r.schedule)
+    if isinstance(r.optim, AdamW) and not all(0 <= beta < 1 for beta in r.optim.betas):
+        raise MocoError(f"--optim.betas {r.optim.betas[0]} {r.optim.betas[1]}: both lie in [0, 1)")
     _check_groups(r)
     _check_pairing(r)
+    _check_patches(r)
 
 
 def _check_cosine(schedule: Cosine) -> None:
@@ -69,6 +90,36 @@ def _check_cosine(schedule: Cosine) -> None:
         raise MocoError(
             f"--schedule.warmup-epochs {schedule.warmup_epochs}: whole epochs, or --schedule.per step for parts of one"
         )
+
+
+def _check_patches(r: Recipe) -> None:
+    """What only a ViT can do, and what images it takes."""
+    vit = vit_name(r.encoder.backbone)
+    if vit is not None and vit.side != r.image_size:
+        better = replace(vit, side=r.image_size) if r.image_size % vit.patch == 0 else None
+        todo = (
+            f"take {better}" if better else f"its patches of {vit.patch} px do not divide {r.image_size}; take others"
+        )
+        raise MocoError(f"--image-size {r.image_size}: {r.encoder.backbone} is for images of {vit.side} px; {todo}")
+    if vit is None and r.query_view.keep < 1:
+        raise MocoError(
+            f"--query-view.keep {r.query_view.keep}: {r.encoder.backbone} has no patches to drop; take a ViT such as "
+            "vit6w192p4s32, or --query-view.erase"
+        )
+    if r.query_view.keep < 1 and vit is not None and round(r.query_view.keep * vit.grid**2) < 1:
+        raise MocoError(f"--query-view.keep {r.query_view.keep}: no patch is left of the {vit.grid**2} of an image")
+    if isinstance(r.keys, EndToEnd) and (r.query_view.keep < 1 or r.query_view.erase > 0):
+        raise MocoError(
+            "--query-view.keep and --query-view.erase: end to end, a vector is query and key at once; "
+            "use the keys of a momentum encoder"
+        )
+    if r.key_view is not None and (r.key_view.keep != 1 or r.key_view.erase != 0):
+        raise MocoError(
+            "--key-view.keep and --key-view.erase: keys are of whole views; --query-view.keep and --query-view.erase "
+            "hold for whichever view asks"
+        )
+    if r.encoder.frozen_patches and vit is None and not r.encoder.backbone.startswith(("timm:vit", "timm:deit")):
+        raise MocoError(f"--encoder.frozen-patches: {r.encoder.backbone} has no projection of patches; it is for ViTs")
 
 
 def _check_groups(r: Recipe) -> None:
@@ -95,17 +146,22 @@ def refuse_parts(r: Recipe, parts: int, processes: int) -> None:
     share = r.batch // processes
     if share % parts:
         raise MocoError(f"--machine.parts {parts} does not divide the {share} images that a process has of a batch")
-    if (r.encoder.norm_group or r.batch) > share // parts:
-        group = r.encoder.norm_group or f"the whole batch of {r.batch}"
-        raise MocoError(
-            f"--machine.parts {parts}: BatchNorm groups of {group} images are larger than a part of {share // parts}; "
-            f"set --encoder.norm-group to a divisor of {share // parts}, or fewer parts"
-        )
-    if share // parts % (r.encoder.norm_group or 1):
-        raise MocoError(
-            f"--machine.parts {parts}: parts of {share // parts} images do not divide into BatchNorm groups of "
-            f"{r.encoder.norm_group}"
-        )
+
+
+def groups_fit(r: Recipe, parts: int, processes: int) -> bool:
+    """Whether each part of a batch is of whole BatchNorm groups, so that it can go through encoder and heads alone."""
+    group = r.encoder.norm_group
+    return group is not None and r.batch // processes // parts % group == 0
+
+
+def refuse_groups_beyond_parts(r: Recipe, parts: int, processes: int) -> None:
+    """Raise MocoError: a backbone with BatchNorm cannot be asked part by part where groups are larger than parts."""
+    part = r.batch // processes // parts
+    group = r.encoder.norm_group or f"the whole batch of {r.batch}"
+    raise MocoError(
+        f"--machine.parts {parts}: BatchNorm groups of {group} images do not divide a part of {part}; set "
+        f"--encoder.norm-group to a divisor of {part} (and --keys.shuffle), take fewer parts, or a ViT"
+    )
 
 
 def _check_pairing(r: Recipe) -> None:
@@ -113,6 +169,8 @@ def _check_pairing(r: Recipe) -> None:
         case Momentum(m=m), Queue() | Batch():
             if not 0 <= m <= 1:
                 raise MocoError(f"--keys.m {m}: the momentum lies between 0 and 1")
+        case EndToEnd() | Stored(), _ if r.predictor is not None:
+            raise MocoError("--predictor: it stands before queries alone, so keys must be those of a momentum encoder")
         case EndToEnd(), Batch():
             pass
         case Stored(), Bank(m=m):

@@ -79,6 +79,11 @@ class View:
     """After these four."""
     noise: Noise = field(default_factory=Noise)
     """Last of all."""
+    keep: float = 1.0
+    """Share of the patches that a ViT gets of a view that asks, drawn at random; keys are of all. Only `query_view`'s
+    counts, for the views of both turns."""
+    erase: float = 0.0
+    """Probability that a rectangle of a view that asks is erased (arXiv:1708.04896). As `keep`: never in keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +122,7 @@ def check_view(flag: str, view: View) -> None:
         ("noise.gaussian", view.noise.gaussian),
         ("noise.speckle", view.noise.speckle),
         ("noise.p", view.noise.p),
+        ("erase", view.erase),
     ):
         if not 0 <= p <= 1:
             raise MocoError(f"{flag}.{name} {p}: must lie between 0 and 1")
@@ -125,3 +131,5 @@ def check_view(flag: str, view: View) -> None:
     low, high = view.blur.sigma
     if not 0 < low <= high:
         raise MocoError(f"{flag}.blur.sigma {low} {high}: 0 < low <= high")
+    if not 0 < view.keep <= 1:
+        raise MocoError(f"{flag}.keep {view.keep}: a share of the patches, above 0 and at most 1")

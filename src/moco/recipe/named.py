@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from moco.recipe.drawn import Normalize
+from moco.recipe.drawn import Blur, Normalize
 from moco.recipe.parts import (
     KNN,
     LARS,
     SGD,
+    AdamW,
     Bank,
     Batch,
     Cosine,
@@ -18,12 +19,13 @@ from moco.recipe.parts import (
     EndToEnd,
     InfoNCE,
     Momentum,
+    Predictor,
     Queue,
     Recipe,
     Steps,
     Stored,
 )
-from moco.recipe.views import CIFAR, GENTLE, SIMCLR, V1, V2
+from moco.recipe.views import CIFAR, GENTLE, SIMCLR, V1, V2, V3_FIRST, V3_SECOND
 
 
 def v1() -> Recipe:
@@ -128,6 +130,60 @@ def simclr() -> Recipe:
     )
 
 
+def v3() -> Recipe:
+    """MoCo v3 (arXiv:2104.02057), ResNet-50, 100 epochs: a predictor, keys of the batch, both views ask, LARS."""
+    return replace(
+        v2(),
+        name="v3",
+        query_view=replace(V3_FIRST, scale=(0.2, 1.0)),
+        key_view=replace(V3_SECOND, scale=(0.2, 1.0)),
+        encoder=Encoder(dim=256, head_layers=2, head_width=4096, head_norm=True, head_end="plain", norm_group=None),
+        predictor=Predictor(),
+        keys=Momentum(m=0.99, to_one=True, shuffle=False),
+        dictionary=Batch(),
+        loss=InfoNCE(temperature=1.0, symmetric=True, scaled=True),
+        optim=LARS(lr=9.6, weight_decay=1e-6, rate="outside"),
+        schedule=Cosine(per="step", warmup_epochs=10.0),
+        epochs=100,
+        batch=4096,
+        knn=KNN(features="backbone"),
+    )
+
+
+def v3_vit() -> Recipe:
+    """MoCo v3 with its ViT-S/16, 300 epochs: fixed positions, a frozen projection of patches, AdamW."""
+    return replace(
+        v3(),
+        name="v3-vit",
+        query_view=V3_FIRST,
+        key_view=V3_SECOND,
+        encoder=replace(v3().encoder, backbone="vit12w384p16h12", head_layers=3, frozen_patches=True),
+        predictor=Predictor(norm_last=True),
+        loss=replace(v3().loss, temperature=0.2),
+        optim=AdamW(lr=2.4e-3),
+        schedule=Cosine(per="step", warmup_epochs=40.0),
+        epochs=300,
+    )
+
+
+def v3_small() -> Recipe:
+    """v3-vit for images of 32 px and one computer: 6 blocks, 192 wide, patches of 4 px, batch 256."""
+    encoder = replace(v3_vit().encoder, backbone="vit6w192p4s32", head_width=512, dim=128)
+    return replace(
+        v3_vit(),
+        name="v3-small",
+        query_view=replace(V3_FIRST, blur=Blur(p=0.0)),
+        key_view=replace(V3_SECOND, blur=Blur(p=0.0)),
+        encoder=encoder,
+        predictor=Predictor(width=512, norm_last=True),
+        optim=AdamW(lr=1e-3),
+        schedule=Cosine(per="step", warmup_epochs=5.0),
+        image_size=32,
+        epochs=100,
+        batch=256,
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "v1": v1,
     "v2": v2,
@@ -137,4 +193,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "end-to-end": end_to_end,
     "memory-bank": memory_bank,
     "simclr": simclr,
+    "v3": v3,
+    "v3-vit": v3_vit,
+    "v3-small": v3_small,
 }

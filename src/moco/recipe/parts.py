@@ -21,18 +21,36 @@ class Encoder:
     """f_q and f_k: a backbone and a projection head, normalised in groups of images."""
 
     backbone: str = "resnet50"
-    """A torchvision model, `timm:NAME`, or `resnetDwW`: depth D, first stage W channels wide (`resnet18w16`)."""
+    """A torchvision model, `timm:NAME`, `resnetDwW`: depth D, first stage W channels wide (`resnet18w16`), or
+    `vitDwWpP`: D blocks, W wide, patches of P px, for images of 224 px, or of S with `sS` (`vit6w192p4s32`)."""
     stem: Stem = "imagenet"
     """`small`: a 3x3 first convolution of stride 1 and no max-pooling, for images below 64 px. `half`: the same with
     stride 2, a third of the cost."""
     dim: int = 128
     """C, the length of a query or key."""
     head_layers: int = 1
-    """1: a linear head (v1); 2: an MLP as wide as the backbone's features, with ReLU (v2)."""
+    """1: a linear head (v1); 2: an MLP as wide as the backbone's features, with ReLU (v2); more: a deeper one (v3)."""
+    head_width: int | None = None
+    """Width between the layers of the head; None: as wide as the backbone's features."""
     head_norm: bool = False
     """BatchNorm behind each layer of the head (SimCLR)."""
+    head_end: Literal["scaled", "plain"] = "scaled"
+    """Whether the last BatchNorm of the head has a weight and a bias; v3's has none."""
+    frozen_patches: bool = False
+    """A ViT's projection of patches stays as it was drawn: what v3 found to make its training stable (section 4.2)."""
     norm_group: int | None = 32
     """Images that share BatchNorm statistics, whatever the number of devices; None: the whole batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """An MLP behind the query's head, and behind no key's (v3, section 3): Linear, BatchNorm, ReLU, ..., Linear."""
+
+    layers: int = 2
+    width: int = 4096
+    """Between its layers."""
+    norm_last: bool = False
+    """BatchNorm without weight and bias behind the last layer: v3's ViTs have it, its ResNet has not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +58,8 @@ class Momentum:
     """Keys from a momentum-updated encoder (v1, figure 2c): theta_k <- m theta_k + (1 - m) theta_q."""
 
     m: float = 0.999
+    to_one: bool = False
+    """m rises from there to 1 over the run, by half a cosine (v3)."""
     shuffle: bool = True
     """Shuffling BN (v1, section 3.3): keys are encoded in other BatchNorm groups than their queries."""
 
@@ -90,6 +110,8 @@ class InfoNCE:
     """Also contrast the second view, as query, with the first as key."""
     halves: Literal["sum", "mean"] = "sum"
     """How the two losses of `symmetric` are put together; the official demo adds them."""
+    scaled: bool = False
+    """Its gradient is multiplied by twice the temperature, so that rates hold for any (v3, Algorithm 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +132,17 @@ class LARS:
     momentum: float = 0.9
     weight_decay: float = 1e-6
     trust: float = 0.001
+    rate: Literal["inside", "outside"] = "inside"
+    """Where the rate stands: in the velocity, so that a changed rate acts on new gradients alone; or before it (v3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Adam with decoupled weight decay (arXiv:1711.05101) on all parameters, as v3 trains ViTs."""
+
+    lr: float = 1.5e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +193,11 @@ class Recipe:
     """What images are made of. None: photographs, RGB of 8 bits as a person sees them, whatever a file holds."""
     normalize: Normalize = field(default_factory=Normalize)
     encoder: Encoder
+    predictor: Predictor | None = None
     keys: Momentum | EndToEnd | Stored
     dictionary: Queue | Batch | Bank
     loss: InfoNCE
-    optim: SGD | LARS
+    optim: SGD | LARS | AdamW
     schedule: Cosine | Steps | Decay
     image_size: int = 224
     """Side of a view, in pixels."""

@@ -27,6 +27,14 @@ CIFAR = View(scale=(0.08, 1.0), blur=Blur(p=0.0))
 SIMCLR = View(scale=(0.08, 1.0), jitter=Jitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2))
 """SimCLR (arXiv:2002.05709, appendix A), strength 1."""
 
+V3_FIRST = View(
+    scale=(0.08, 1.0), jitter=Jitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1), blur=Blur(p=1.0)
+)
+"""MoCo v3's first view, as released: always blurred. Its ResNet takes crops from 20 %."""
+
+V3_SECOND = replace(V3_FIRST, blur=Blur(p=0.1), solarize=0.2)
+"""MoCo v3's second view: seldom blurred, now and then solarized (after BYOL)."""
+
 DOCUMENTS = View(
     scale=(0.4, 1.0),
     flip=0.0,

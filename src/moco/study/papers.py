@@ -8,6 +8,7 @@ from moco.errors import MocoError
 from moco.recipe import Bank, Batch, Cosine, EndToEnd, InfoNCE, Momentum, Queue, Recipe, Steps, Stored, View
 from moco.recipe.parts import SGD
 from moco.recipe.views import V1, V2
+from moco.study.papers_v3 import momentum_v3, patches, predictor
 from moco.study.parts import FAILS, Cell, Fit, Make, Measure, Study
 
 PAPER_K = (256, 512, 1024, 4096, 16384, 65536)
@@ -251,6 +252,9 @@ STUDIES: dict[str, Make] = {
     "shuffle-bn": shuffle_bn,
     "cost": cost,
     "dictionary": dictionary,
+    "v3-momentum": momentum_v3,
+    "v3-predictor": predictor,
+    "v3-patches": patches,
 }
 """Studies by name."""
 
