@@ -12,6 +12,9 @@ from moco.handover.architecture import IMAGENET, Model, ResNet, Stem, architectu
 RGB = SimpleNamespace(channels=3)
 
 
+VIT = (("img_size", 16), ("patch_size", 4), ("embed_dim", 32), ("depth", 2), ("num_heads", 4))
+
+
 def of(name, stem="imagenet"):
     with torch.device("meta"):
         backbone, _ = build_backbone(name, stem)
@@ -31,6 +34,7 @@ def of(name, stem="imagenet"):
         ("timm:resnetblur18", "imagenet", Model("timm", "resnetblur18")),
         ("timm:resnet26d", "imagenet", Model("timm", "resnet26d")),
         ("convnext_tiny", "imagenet", Model("torchvision", "convnext_tiny")),
+        ("vit2w32p4s16h4", "imagenet", Model("timm", "vit_small_patch16_224", VIT)),
     ],
 )
 def test_what_a_backbone_is(name, stem, expected):

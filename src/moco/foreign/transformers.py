@@ -84,8 +84,9 @@ def read(tensors: Tensors, heads: int | None = None, eps: float = 1e-6) -> Archi
     ours = VitName(depth, width, side, grid * side, heads) if _is_plain(options, eps, swiglu, alone) else None
     name = _name(width, depth, side, grid * side, options["mlp_ratio"], options["init_values"]) if plain else None
     about = f"a ViT of {depth} blocks, {width} wide, {heads} heads, patches of {side} px"
-    maker = partial(make, tuple(options.items()), eps, swiglu) if name or ours is None else partial(ViT, ours, channels)
-    name = name or (None if ours is None else str(ours))
+    if name is None and ours is not None:
+        return Architecture(about, partial(ViT, ours, channels), str(ours), "imagenet", channels, ours.side)
+    maker = partial(make, tuple(options.items()), eps, swiglu)
     return Architecture(name or about, maker, name, "imagenet", channels, grid * side)
 
 
@@ -93,7 +94,7 @@ def _is_plain(options: dict[str, Any], eps: float, swiglu: bool, alone: bool) ->
     """Whether it is the ViT of `moco.vit`, which needs no timm."""
     wanted = {"mlp_ratio": 4, "qkv_bias": True, "qk_norm": False, "init_values": None, "reg_tokens": 0}
     usual = all(options[name] == value for name, value in wanted.items()) and options["global_pool"] == "token"
-    return usual and eps == 1e-6 and not swiglu and not alone
+    return usual and options["embed_dim"] % 4 == 0 and eps == 1e-6 and not swiglu and not alone
 
 
 def _name(width: int, depth: int, patch: int, size: int, ratio: float, scale: float | None) -> str | None:
