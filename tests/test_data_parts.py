@@ -7,8 +7,9 @@ from PIL import Image
 
 from moco.data.array import Array
 from moco.data.content import kind_of, not_an_image
+from moco.data.cutting import read_or_next
 from moco.data.folder import Folder
-from moco.data.loader import MemoryLoader, Plan, WorkerLoader, read_or_next
+from moco.data.loader import MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import LONGEST, load_memory
 from moco.data.names import one_line
 from moco.data.part import Part

@@ -21,7 +21,8 @@ from served_shards import (
     write_shards,
 )
 
-from moco.data.loader import Plan, WorkerLoader, read_or_next
+from moco.data.cutting import read_or_next
+from moco.data.loader import Plan, WorkerLoader
 from moco.data.open import open_source
 from moco.data.shard_names import expand
 from moco.data.shard_store import Store

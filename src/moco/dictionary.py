@@ -1,7 +1,8 @@
 """Dictionaries: what a query is contrasted with. `look_up` changes nothing; `update` is the only mutation.
 
 A step asks with all its queries at once, or with some at a time: q are then the queries of rows `first`, `first` + 1,
-... of the batch, while k and `index` are always those of the whole of it.
+... of the batch, while k and `index` are always those of the whole of it. Where each query has P keys, k are NP, query
+by query.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from moco import distributed
 from moco.errors import MocoError
 from moco.ops import draw
 from moco.ops.crop import beside
-from moco.ops.info_nce import Contrast
+from moco.ops.info_nce import Alike, Contrast
 from moco.recipe import Bank, Batch, Queue, Recipe
 from moco.recipe.auto import FEWEST_IMAGES
 
@@ -27,15 +28,23 @@ class KeyQueue(nn.Module):
     """The K latest keys, a ring written in place (v1, section 3.2); before that, random unit vectors.
 
     Any batch fits that is not larger than the ring; it need not divide K. Keys are kept as they are (4 bytes a number),
-    in bf16 (2), or as whole numbers of a 127th of each key's largest (1, and 4 for each key).
+    in bf16 (2), or as whole numbers of a 127th of each key's largest (1, and 4 for each key). Where `groups` says of
+    which group each image of the data set is, the ring remembers it of each key, and no query meets one of its own.
     """
 
     keys: Tensor
     scale: Tensor | None
     pointer: Tensor
+    groups: Tensor | None
+    owner: Tensor | None
 
     def __init__(
-        self, size: int, dim: int, generator: torch.Generator, store: Literal["fp32", "bf16", "int8"] = "fp32"
+        self,
+        size: int,
+        dim: int,
+        generator: torch.Generator,
+        store: Literal["fp32", "bf16", "int8"] = "fp32",
+        groups: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.store = store
@@ -43,14 +52,20 @@ class KeyQueue(nn.Module):
         self.register_buffer("keys", keys)
         self.register_buffer("scale", scale)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("groups", groups, persistent=False)
+        self.register_buffer("owner", None if groups is None else torch.full((size,), -1))
 
     def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int, first: int = 0) -> Contrast:
-        """Contrast each query (n x C) with its key and the K latest keys of earlier steps."""
-        return Contrast(k.detach()[first : first + len(q)], self.keys, scale=self.scale)
+        """Contrast each query (n x C) with its key, or its P keys, and the K latest keys of earlier steps."""
+        alike = None
+        if self.groups is not None and self.owner is not None:
+            alike = Alike(self.groups[index[first : first + len(q)]], self.owner)
+        return Contrast(_keys_of(q, k.detach(), index, first), self.keys, scale=self.scale, alike=alike)
 
     @torch.no_grad()
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
-        """Write the keys (N x C), of all processes, over the oldest, in order; raises MocoError where N exceeds K."""
+        """Write the keys (NP x C), of all processes, over the oldest, in order; raises MocoError where NP exceeds K."""
+        each = len(k) // len(index)
         k = distributed.gather(k)
         size = len(self.keys)
         if len(k) > size:
@@ -60,6 +75,8 @@ class KeyQueue(nn.Module):
         self.keys[place] = keys
         if scale is not None and self.scale is not None:
             self.scale[place] = scale
+        if self.groups is not None and self.owner is not None:
+            self.owner[place] = self.groups[distributed.gather(index)].repeat_interleave(each)
         self.pointer.copy_((self.pointer + len(k)) % size)
 
     @torch.no_grad()
@@ -69,6 +86,8 @@ class KeyQueue(nn.Module):
         self.keys.copy_(held)
         if scale is not None and self.scale is not None:
             self.scale.copy_(scale)
+        if self.owner is not None:
+            self.owner.fill_(-1)
         self.pointer.fill_(pointer)
 
     def _packed(self, keys: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -90,19 +109,32 @@ class KeyQueue(nn.Module):
 class BatchKeys(nn.Module):
     """The other images of the batch: their keys (v1, figure 2a), or both their views (NT-Xent, arXiv:2002.05709)."""
 
-    def __init__(self, both_views: bool) -> None:
+    groups: Tensor | None
+
+    def __init__(self, both_views: bool, groups: Tensor | None = None) -> None:
         super().__init__()
         self.both_views = both_views
+        self.register_buffer("groups", groups, persistent=False)
 
     def look_up(self, q: Tensor, k: Tensor, index: Tensor, step: int, first: int = 0) -> Contrast:
-        """Contrast each query (n x C) with its key and the N - 1 keys, or 2N - 2 vectors, of other images."""
-        keys = distributed.gather_with_gradient(k)
+        """Contrast each query (n x C) with its key and the N - 1 keys, or 2N - 2 vectors, of other images.
+
+        Where groups are known, with its P keys and those of images of other groups.
+        """
+        keys, own_keys = distributed.gather_with_gradient(k), _keys_of(q, k, index, first)
+        if self.groups is not None:
+            every = distributed.gather(self.groups[index])
+            others = every.repeat_interleave(len(k) // len(index))
+            if self.both_views:
+                keys = torch.cat([keys, distributed.gather_with_gradient(q)])
+                others = torch.cat([others, every])
+            return Contrast(own_keys, keys, alike=Alike(self.groups[index[first : first + len(q)]], others))
         own = torch.zeros(len(q), len(keys), device=q.device)
         own.diagonal(distributed.first_row(len(k)) + first).fill_(-math.inf)
-        k = k[first : first + len(q)]
         if self.both_views:
-            return Contrast(k, torch.cat([keys, distributed.gather_with_gradient(q)]), torch.cat([own, own], dim=1))
-        return Contrast(k, keys, own)
+            vectors = torch.cat([keys, distributed.gather_with_gradient(q)])
+            return Contrast(own_keys, vectors, torch.cat([own, own], dim=1))
+        return Contrast(own_keys, keys, own)
 
     def update(self, q: Tensor, k: Tensor, index: Tensor) -> None:
         """Nothing is kept."""
@@ -147,6 +179,11 @@ class MemoryBank(nn.Module):
         return min(1.0, keys_seen / len(self.entries))
 
 
+def _keys_of(q: Tensor, k: Tensor, index: Tensor, first: int) -> Tensor:
+    """The keys of these queries: n x C, or n x P x C where each has several."""
+    return k.reshape(len(index), -1, k.shape[1])[first : first + len(q)].squeeze(1)
+
+
 def refuse_a_queue_larger_than_the_data(recipe: Recipe, images: int) -> None:
     """Raise MocoError where most images would find their own old key among their negatives."""
     if isinstance(recipe.dictionary, Queue) and recipe.dictionary.size >= images:
@@ -157,13 +194,18 @@ def refuse_a_queue_larger_than_the_data(recipe: Recipe, images: int) -> None:
         )
 
 
-def build_dictionary(recipe: Recipe, images: int, generator: torch.Generator) -> KeyQueue | BatchKeys | MemoryBank:
-    """The recipe's dictionary for a data set of so many images; raises MocoError where the queue is too large."""
+def build_dictionary(
+    recipe: Recipe, images: int, generator: torch.Generator, groups: Tensor | None = None
+) -> KeyQueue | BatchKeys | MemoryBank:
+    """The recipe's dictionary for a data set of so many images; raises MocoError where the queue is too large.
+
+    `groups` is the group of each image, where it is known.
+    """
     refuse_a_queue_larger_than_the_data(recipe, images)
     match recipe.dictionary:
         case Queue(size=size, store=store):
-            return KeyQueue(size, recipe.encoder.dim, generator, store)
+            return KeyQueue(size, recipe.encoder.dim, generator, store, groups)
         case Batch(contrast=contrast):
-            return BatchKeys(both_views=contrast == "both-views")
+            return BatchKeys(both_views=contrast == "both-views", groups=groups)
         case Bank(size=size, m=m):
             return MemoryBank(images, size, recipe.encoder.dim, m, recipe.seed, generator)

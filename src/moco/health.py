@@ -42,14 +42,14 @@ def negatives(recipe: Recipe) -> int:
         case Queue(size=size) | Bank(size=size):
             return size
         case Batch(contrast="keys"):
-            return recipe.batch - 1
+            return (recipe.batch - 1) * recipe.positives
         case Batch():
             return 2 * recipe.batch - 2
 
 
 def chance(recipe: Recipe) -> float:
-    """ln(1 + K), the loss of a query that cannot tell its key from the negatives."""
-    return math.log1p(negatives(recipe))
+    """ln(P + K), the loss of a query that cannot tell its P keys from the negatives."""
+    return math.log(recipe.positives + negatives(recipe))
 
 
 def _clear(recipe: Recipe) -> float:
@@ -138,7 +138,8 @@ def _at_chance(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health 
 def _remedies(recipe: Recipe) -> str:
     momentum = ["--keys.m 0.99"] if isinstance(recipe.keys, Momentum) else []
     size = [] if isinstance(recipe.dictionary, Batch) else ["a smaller --dictionary.size"]
-    return ", ".join([*momentum, *size, "another --optim.lr"])
+    known = [] if recipe.groups is None else ["--pairs of images that show the same (these may not: see the report)"]
+    return ", ".join([*momentum, *size, "another --optim.lr", *known])
 
 
 def _filling(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:
@@ -237,12 +238,16 @@ def _learning(last: Row, recipe: Recipe) -> Health:
             "normal", f"too early to say: the loss ({last['loss']:.2f}) is not clearly below chance ({level:.2f}) yet"
         )
     sentence = (
-        f"normal: learning; a query finds its key among {1 + negatives(recipe):,} in {accuracy:.0%} of cases "
-        f"(loss {last['loss']:.2f}, chance {level:.2f})"
+        f"normal: learning; a query finds {_its_key(recipe)} among {1 + negatives(recipe):,} in {accuracy:.0%} of "
+        f"cases (loss {last['loss']:.2f}, chance {level:.2f})"
     )
     if recipe.loss.temperature >= 0.15 and level > 10 and 6.5 < last["loss"] < 7.5:
         sentence += "; near 6.9 is where the official v2 runs stay"
     return Health("normal", sentence)
+
+
+def _its_key(recipe: Recipe) -> str:
+    return "its key" if recipe.groups is None else "another image of its group"
 
 
 def _latest(rows: Sequence[Row], name: str) -> float | None:

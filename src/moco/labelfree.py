@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moco.data.loader import read_or_next
+from moco.data.cutting import read_or_next
 from moco.data.source import Source, sample
 from moco.device import Placement
 from moco.encoder import Encoder

@@ -123,7 +123,7 @@ class _Recorder:
             "epoch": plan.epoch(t.step - 1) + 1,
             **numbers,
             "chance": chance(t.recipe),
-            "filled": t.dictionary.filled(t.step * plan.batch * (2 if t.recipe.loss.symmetric else 1)),
+            "filled": t.dictionary.filled(t.step * t.recipe.keys_a_step),
             "lr": t.optimizer.param_groups[0]["lr"],
             "m": t.m if isinstance(t.recipe.keys, Momentum) else None,
             "images_per_second": pace.per_second(plan.batch),

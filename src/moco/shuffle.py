@@ -45,7 +45,9 @@ class Unmade:
             return self
         batch = self.batch
         sizes = None if batch.sizes is None else batch.sizes[rows]
-        return replace(self, batch=replace(batch, pixels=batch.pixels[rows], sizes=sizes, index=batch.index[rows]))
+        named = None if batch.named is None else replace(batch.named, own=batch.named.own[rows])
+        index = batch.index[rows]
+        return replace(self, batch=replace(batch, pixels=batch.pixels[rows], sizes=sizes, index=index, named=named))
 
     def shuffled(self, order: Order) -> Unmade:
         """The view of the images that `order` brings to this process."""
@@ -54,22 +56,29 @@ class Unmade:
     def _brought(self, order: Order) -> Batch:
         everyone = self.batch.index if distributed.count() == 1 else self.batch.everyone
         assert everyone is not None
-        index = everyone[order][distributed.own_rows(len(order))]
+        own = order[distributed.own_rows(len(order))]
+        index, named = everyone[own], self.batch.named
+        named = None if named is None else replace(named, own=named.everyone[own])
+        batch = replace(self.batch, index=index, named=named)
         if self.batch.memory is not None:
             pixels, sizes = self.batch.memory.batch(index)
-            return replace(self.batch, pixels=pixels, sizes=sizes, index=index)
+            return replace(batch, pixels=pixels, sizes=sizes)
         if distributed.count() == 1:
             ordered = None if self.batch.sizes is None else self.batch.sizes[order]
-            return replace(self.batch, pixels=self.batch.pixels[torch.from_numpy(order)], sizes=ordered, index=index)
-        crops = self.batch.pixels[:, self.number].to(self.device, non_blocking=True)
-        return replace(self.batch, pixels=distributed.permute(crops, order), index=index)
+            return replace(batch, pixels=self.batch.pixels[torch.from_numpy(order)], sizes=ordered)
+        crops = self.batch.pixels
+        crops = (crops[:, self.number] if crops.ndim == 5 else crops).to(self.device, non_blocking=True)
+        return replace(batch, pixels=distributed.permute(crops, order))
 
 
 def views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> tuple[Tensor | Unmade, Tensor | Unmade]:
     """x_q and x_k of a batch: made, or not yet where other processes make some of them, or not all at a time."""
+    keys = batch if batch.keys is None else batch.keys
     if distributed.count() > 1 or parts > 1:
         make = partial(view_of, views, placement)
-        return Unmade(batch, QUERY, make, placement.device), Unmade(batch, KEY, make, placement.device)
+        return Unmade(batch, QUERY, make, placement.device), Unmade(keys, KEY, make, placement.device)
+    if keys is not batch:
+        return view_of(views, placement, batch, QUERY), view_of(views, placement, keys, KEY)
     pixels = batch.pixels.to(placement.device, non_blocking=True)
     if batch.sizes is None:
         return views.finish(pixels, batch.index, batch.epoch, placement.memory_format)
@@ -79,7 +88,7 @@ def views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> tu
 def view_of(views: Views, placement: Placement, batch: Batch, number: int) -> Tensor:
     """View `number` of a batch, on the device (N x 3 x S x S)."""
     pixels = batch.pixels.to(placement.device, non_blocking=True)
-    return views.one(number, pixels, batch.sizes, batch.index, batch.epoch, placement.memory_format)
+    return views.one(number, pixels, batch.sizes, batch.names, batch.epoch, placement.memory_format)
 
 
 def made(x: Tensor | Unmade) -> Tensor:

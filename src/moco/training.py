@@ -11,6 +11,7 @@ from torch import Tensor
 
 from moco import distributed
 from moco.backbones import refuse_size
+from moco.data.groups import Groups
 from moco.data.loader import Batch, Plan
 from moco.device import Placement, seeded
 from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
@@ -106,10 +107,13 @@ class Training:
         return None if step == _NEVER else step
 
 
-def build_training(recipe: Recipe, images: int, placement: Placement, parts: int = 1) -> Training:
+def build_training(
+    recipe: Recipe, images: int, placement: Placement, parts: int = 1, groups: Groups | None = None
+) -> Training:
     """A training at step 0, for a data set of so many images: all weights and keys are functions of the recipe's seed.
 
-    `parts` is how many parts of a batch are asked for one after the other. Raises MocoError where the backbone is
+    `parts` is how many parts of a batch are asked for one after the other, `groups` is what a recipe with groups knows
+    of the images. Raises MocoError where the backbone is
     unknown, the queue is as large as the data, or the batch or its BatchNorm groups do not fit the number of processes
     or parts.
     """
@@ -118,7 +122,9 @@ def build_training(recipe: Recipe, images: int, placement: Placement, parts: int
         model = Contrastive(recipe, parts)
     refuse_size(model.query_encoder.backbone, recipe.encoder.backbone, recipe.image_size)
     norms_over_processes(model, recipe.batch, recipe.encoder.norm_group)
-    dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1))
+    _refuse_shared_groups_of_several_keys(recipe)
+    of = None if recipe.groups is None else _groups_of(groups)
+    dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1), of)
     placement.put(model)
     dictionary.to(placement.device)
     return Training(
@@ -132,6 +138,21 @@ def build_training(recipe: Recipe, images: int, placement: Placement, parts: int
         first_bad=torch.tensor(_NEVER, device=placement.device),
         parts=parts,
     )
+
+
+def _refuse_shared_groups_of_several_keys(recipe: Recipe) -> None:
+    share = recipe.batch // distributed.count()
+    if recipe.positives > 1 and distributed.count() > 1 and (recipe.encoder.norm_group or recipe.batch) > share:
+        raise MocoError(
+            f"--positives {recipe.positives}: BatchNorm groups that span processes hold one key of each query; set "
+            f"--encoder.norm-group to a divisor of {share}"
+        )
+
+
+def _groups_of(groups: Groups | None) -> Tensor:
+    if groups is None:
+        raise MocoError("this recipe takes positives from groups of images: name them (moco pretrain --pairs)")
+    return torch.from_numpy(groups.of)
 
 
 def train_step(t: Training, batch: Batch) -> Loss:

@@ -51,11 +51,8 @@ def budget(text: str | None, device: str) -> Budget:
 
 
 def seconds_of(text: str) -> float:
-    """The seconds in `90s`, `20m`, `2h`, `1h30m` or `3d`; raises MocoError for what is no time or no sensible one."""
-    parts = re.fullmatch(r"(?:(?:\d+(?:\.\d+)?)[smhd])+", text.strip().lower())
-    if parts is None:
-        raise MocoError(f"--time {text}: give a number with its unit, as in 90s, 20m, 2h, 1h30m or 3d")
-    seconds = sum(float(n) * _UNITS[u] for n, u in re.findall(r"(\d+(?:\.\d+)?)([smhd])", parts[0]))
+    """The seconds that a run may take in all; raises MocoError for what is no time or no sensible one."""
+    seconds = duration("--time", text)
     if seconds < LEAST:
         raise MocoError(f"--time {text}: too short to learn anything; give {words(LEAST)} or more (5m is a fair start)")
     if seconds > MOST:
@@ -63,6 +60,14 @@ def seconds_of(text: str) -> float:
             f"--time {text}: more than a year; give less, or the length of the run with --epochs or --steps"
         )
     return seconds
+
+
+def duration(flag: str, text: str) -> float:
+    """The seconds in `90s`, `20m`, `2h`, `1h30m` or `3d`; raises MocoError for what is no time."""
+    parts = re.fullmatch(r"(?:(?:\d+(?:\.\d+)?)[smhd])+", text.strip().lower())
+    if parts is None:
+        raise MocoError(f"{flag} {text}: give a number with its unit, as in 90s, 20m, 2h, 1h30m or 3d")
+    return sum(float(n) * _UNITS[u] for n, u in re.findall(r"(\d+(?:\.\d+)?)([smhd])", parts[0]))
 
 
 def words(seconds: float) -> str:

@@ -50,6 +50,14 @@ class Pretrain:
     """One band a file: how their names end, such as 'B{band}.tif'."""
     log: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
     """Loggers that get the rows, the recipe and the pictures too; each goes on with its record as the run does."""
+    pairs: str | None = None
+    """Which images show the same, to be one another's positives: a table with the columns path and group (or
+    FILE:COLUMN), or the word parent for images of one folder."""
+    positives: int | None = None
+    """Images of its group that a query is contrasted with, each encoded as a key; 1 if not given."""
+    pair_window: str | None = None
+    """Group by the table's column of times: images of a group of which each follows the one before within this time,
+    such as 30s or 2h."""
     machine: Machine = field(default_factory=Machine)
 
 
@@ -59,6 +67,7 @@ def run(arguments: list[str]) -> None:
     start = v2() if name == "auto" else starting_recipe(name)
     asked = parse(Pretrain, "moco pretrain", arguments, Pretrain(tyro.MISSING, tyro.MISSING, start))
     changes = named_changes(start, asked.recipe, arguments)
+    from moco.commands.pairs import AskedPairs
     from moco.commands.pretrain import pretrain  # the libraries behind it take seconds to import
     from moco.data.decide import Asked
     from moco.display import Terminal
@@ -88,6 +97,7 @@ def run(arguments: list[str]) -> None:
                 asked.tile_overlap,
                 asked.tile_skip,
             ),
+            pairs=AskedPairs(asked.pairs, asked.pair_window, asked.positives),
         )
     except Stopped as stop:
         tell.close()

@@ -21,10 +21,12 @@ from moco.commands.init import Beginning, beginning
 from moco.commands.initialise import begin_, weights_of
 from moco.commands.logged import finish, logged
 from moco.commands.made_of import made_of
+from moco.commands.pairs import AskedPairs, paired, said
 from moco.commands.start import Start, record_of, start
 from moco.commands.tell import Silent, Teller
 from moco.commands.watch import KNNWatch, open_watched
 from moco.data.decide import Asked, Decided
+from moco.data.groups import Groups
 from moco.data.left_out import FILE, left_out, tally
 from moco.data.loader import Plan
 from moco.data.open import Labelled, open_source
@@ -68,6 +70,7 @@ def pretrain(
     until: int | None = None,
     asked: Asked | None = None,
     log: Sequence[str] = (),
+    pairs: AskedPairs | None = None,
 ) -> Path:
     """Train an encoder on images without labels; the run directory `out`, ready for `load`.
 
@@ -78,7 +81,8 @@ def pretrain(
     to start from instead of random weights: a file of any library (`FILE#PREFIX`), a run, `torchvision:NAME[=FILE]`,
     `timm:NAME[=FILE]`. `until` stops after so many epochs, saved and without a report; a later call goes on. `asked`
     says what images are made of where looking at them should not. `log` names loggers (`wandb`, `mlflow`, `trackio`)
-    that get the rows, the recipe and the pictures too. Raises MocoError, and Stopped at Ctrl-C.
+    that get the rows, the recipe and the pictures too. `pairs` says which images show the same, so that they are one
+    another's positives. Raises MocoError, and Stopped at Ctrl-C.
     """
     began = clock.monotonic()
     machine, out = machine or Machine(), Path(out)
@@ -111,6 +115,12 @@ def pretrain(
             chosen = chosen or distributed.on_main(
                 lambda: choose_recipe(recipe, source, facts, views, ask.changes, tell, made)
             )
+        known = paired(pairs or AskedPairs(), chosen, images)
+        if known.known is not None and known.part is not None:
+            for line in said(known.known, known.part):
+                tell.note(line)
+        if chosen is not None:
+            chosen = known.into(chosen)
             _refuse(chosen, images)
         watched = open_watched(watch) if watch is not None else None
         record = record_of(data, source)
@@ -127,15 +137,16 @@ def pretrain(
                 )
             show: Show = tell
             if chosen is None:
-                chosen = fitted = fit(begun, ask, began, watched, weights_of(begin))
+                chosen = fitted = known.into(fit(begun, ask, began, watched, weights_of(begin)))
                 _refuse(fitted, images)
                 distributed.on_main(lambda: claim_run(run, fitted, machine, record))
                 if (seconds := ask.seconds(begun.placement.device.type)) is not None:
                     show = Pace(tell, began, seconds)
+            distributed.on_main(lambda: known.keep(run))
             if beside := left_out(source):
                 distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
             with logged(show, log, begun, chosen) as told:
-                _pretrain(begun, begin, chosen, watched, until, told)
+                _pretrain(begun, begin, chosen, watched, until, told, known.groups)
                 if until is not None:
                     return out
                 conclude(begun, chosen)
@@ -179,13 +190,19 @@ def _refuse_to_measure(machine: Machine) -> None:
 
 
 def _pretrain(
-    start: Start, begin: Beginning, recipe: Recipe, watched: Labelled | None, until: int | None, show: Show
+    start: Start,
+    begin: Beginning,
+    recipe: Recipe,
+    watched: Labelled | None,
+    until: int | None,
+    show: Show,
+    groups: Groups | None,
 ) -> None:
     run, source, machine, placement, tell = start.run, start.source, start.machine, start.placement, start.tell
-    training = build_training(recipe, len(source), placement, machine.parts)
+    training = build_training(recipe, len(source), placement, machine.parts, groups)
     if words := norm_words(training.model.query_encoder, recipe.encoder):
         tell.note(words)
-    plan = Plan.of(recipe, source, distributed.number(), distributed.count())
+    plan = Plan.of(recipe, source, distributed.number(), distributed.count(), groups)
     if resume(training, run, tell):
         if training.step >= plan.steps:
             tell.note(f"{run.path} is finished ({training.step:,} steps); nothing is left to do")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from moco.commands.pairs import groups_of
+from moco.data.groups import Groups
 from moco.data.open import open_source
 from moco.data.picture import shown_words
 from moco.data.pieces import pieces
@@ -57,12 +59,20 @@ def _pictures(run: RunDirectory) -> Pictures:
         source = pieces(source, recipe.pixels)
         if said := shown_words(recipe.pixels):
             pictures.notes.append(said)
-        pictures.views = view_rows(seen(source, recipe.pixels), recipe)
+        pictures.views = view_rows(seen(source, recipe.pixels), recipe, _groups(run, source, pictures))
     except MocoError as error:
         pictures.notes.append(f"The pictures of images are left out, because the data cannot be opened: {error}.")
         return pictures
     _add_neighbours(pictures, run, source)
     return pictures
+
+
+def _groups(run: RunDirectory, source: Source, pictures: Pictures) -> Groups | None:
+    try:
+        return groups_of(run, source)
+    except MocoError as error:
+        pictures.notes.append(f"Keys are shown of the images themselves: {error}.")
+        return None
 
 
 def _add_neighbours(pictures: Pictures, run: RunDirectory, source: Source) -> None:

@@ -40,13 +40,19 @@ def one_ahead(items: Iterable[S], send: Callable[[S], T], receive: Callable[[T],
 
 def _send(batch: Batch, device: torch.device, side: torch.cuda.Stream) -> tuple[Batch, torch.cuda.Event]:
     with torch.cuda.stream(side):
-        pixels = batch.pixels.pin_memory().to(device, non_blocking=True)
-        return dataclasses.replace(batch, pixels=pixels), side.record_event()
+        return _there(batch, device), side.record_event()
+
+
+def _there(batch: Batch, device: torch.device) -> Batch:
+    """The batch, and that of its keys where it has one, on the device."""
+    pixels = batch.pixels.pin_memory().to(device, non_blocking=True)
+    return dataclasses.replace(batch, pixels=pixels, keys=None if batch.keys is None else _there(batch.keys, device))
 
 
 def _receive(batch: Batch, copied: torch.cuda.Event, device: torch.device) -> Batch:
     """The step's stream, not the host, waits for the copy; the memory is not used again before the step is done."""
     stream = torch.cuda.current_stream(device)
     stream.wait_event(copied)
-    batch.pixels.record_stream(stream)
+    for sent in [batch] if batch.keys is None else [batch, batch.keys]:
+        sent.pixels.record_stream(stream)
     return batch

@@ -4,43 +4,27 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from moco.data.decode import decode, open_image
+from moco.data.cutting import Cutter, cut_all
+from moco.data.groups import Groups
 from moco.data.memory import Memory, Skipped
-from moco.data.opened import Opened
 from moco.data.order import order
-from moco.data.source import Sharded, Source, Unreadable
+from moco.data.partners import Met, Names, Partners
+from moco.data.source import Sharded, Source
 from moco.errors import MocoError
 from moco.recipe import Recipe
 
-
-class Cutter(Protocol):
-    """What makes crops of an image: its views."""
-
-    size: int
-    """Pixels of a side of a crop."""
-    channels: int
-    dtype: torch.dtype
-    """Of a crop, as its image has it."""
-
-    def geometry(self, sizes: NDArray[np.int64], index: NDArray[np.int64], epoch: int) -> Sequence[Any]:
-        """Where the crops of N images of these heights and widths (N x 2) lie: one thing for each view."""
-        ...
-
-    def cut_into(self, out: Tensor, image: Opened, where: Sequence[Any], row: int) -> None:
-        """Write the crops of one image, uint8 V x 3 x S x S, that `where` has in this row; raises Unreadable."""
-        ...
-
+_ALL, _QUERY, _KEY = slice(None), slice(0, 1), slice(1, 2)
+"""Which of the views of an image are cut."""
 
 AHEAD = 64
 """Steps for which shards are fetched beforehand."""
@@ -61,12 +45,26 @@ class Plan:
     process: int = 0
     processes: int = 1
     """Each of several processes takes its contiguous share of every batch; which images those are changes nothing."""
+    partners: Partners | None = None
+    """Of which images key views are made, where that is not the query's own."""
 
     @classmethod
-    def of(cls, recipe: Recipe, source: Source, process: int = 0, processes: int = 1) -> Plan:
-        """The plan of a recipe for these images, as one of several processes follows it."""
+    def of(
+        cls,
+        recipe: Recipe,
+        source: Source,
+        process: int = 0,
+        processes: int = 1,
+        groups: Groups | None = None,
+    ) -> Plan:
+        """The plan of a recipe for these images, of these groups, as one of several processes follows it."""
         sharded = source if isinstance(source, Sharded) and not source.any_order else None
-        return cls(len(source), recipe.batch, recipe.epochs, recipe.seed, recipe.steps, sharded, process, processes)
+        partners = None
+        if recipe.groups is not None and groups is not None:
+            partners = Partners(groups, recipe.groups.positives, recipe.seed)
+        return cls(
+            len(source), recipe.batch, recipe.epochs, recipe.seed, recipe.steps, sharded, process, processes, partners
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -109,6 +107,14 @@ class Plan:
         share = self.batch // self.processes
         return slice(self.process * share, (self.process + 1) * share)
 
+    def met(self, step: int) -> Met | None:
+        """The images that the keys of a step are made of; None where they are those of the queries."""
+        if self.partners is None:
+            return None
+        everyone, names = self.partners.of(self.everyone(step), self.epoch(step))
+        own = slice(self.own.start * self.partners.count, self.own.stop * self.partners.count)
+        return Met(everyone[own], everyone, Names(names[own], names))
+
     def at(self, step: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """The images at these places of the whole batch of a step."""
         positions = step % self.steps_per_epoch * self.batch + places
@@ -132,6 +138,15 @@ class Batch:
     """The images of the step, of all processes, in their order."""
     memory: Memory | None = None
     """Where this process finds any image, if it holds all."""
+    keys: Batch | None = None
+    """What key views are made of, P for each query; None: of these same images."""
+    named: Names | None = None
+    """What the draws of each view are named by; None: by its image."""
+
+    @property
+    def names(self) -> NDArray[np.int64]:
+        """What the draws of each view are named by."""
+        return self.index if self.named is None else self.named.own
 
 
 class Loader(Protocol):
@@ -154,7 +169,13 @@ class MemoryLoader:
             everyone = plan.everyone(step)
             index = everyone[plan.own]
             pixels, sizes = self.memory.batch(index)
-            yield Batch(pixels, sizes, index, plan.epoch(step), {}, everyone, self.memory)
+            batch = Batch(pixels, sizes, index, plan.epoch(step), {}, everyone, self.memory)
+            if (met := plan.met(step)) is None:
+                yield batch
+                continue
+            pixels, sizes = self.memory.batch(met.own)
+            keys = replace(batch, pixels=pixels, sizes=sizes, index=met.own, everyone=met.everyone, named=met.names)
+            yield replace(batch, keys=keys)
 
 
 class WorkerLoader:
@@ -225,68 +246,11 @@ class _Steps(Dataset[Batch | MocoError]):
             for coming in range(step, min(step + AHEAD, self.plan.steps), AHEAD // 8):
                 self.plan.sharded.expect(self.plan.index(coming))
         skipped: Skipped = {}
-        images = [_open_or_next(self.source, int(i), skipped) for i in index]
-        where = self.cutter.geometry(_sizes(images), index, epoch)
-        side, dtype = self.cutter.size, self.cutter.dtype
-        crops = torch.empty(len(index), len(where), self.cutter.channels, side, side, dtype=dtype)
-        for row, image in enumerate(images):
-            self._cut(crops[row], image, where, row, int(index[row]), epoch, skipped)
-        return Batch(crops, None, index, epoch, skipped, everyone)
-
-    def _cut(
-        self, out: Tensor, image: _Found, where: Sequence[Any], row: int, i: int, epoch: int, skipped: Skipped
-    ) -> None:
-        """One image, or where its pixels are unreadable the next ones."""
-        while True:
-            try:
-                self.cutter.cut_into(out, image.opened, where, row)
-            except Unreadable as error:
-                skipped[image.position] = str(error)
-                image = _open_or_next(self.source, i, skipped)
-                where, row = self.cutter.geometry(_sizes([image]), np.array([i]), epoch), 0
-            else:
-                return
-
-
-@dataclass(frozen=True)
-class _Found:
-    """An image whose header was read, and where in the source it is."""
-
-    opened: Opened
-    position: int
-
-
-def _open_or_next(source: Source, i: int, skipped: Skipped) -> _Found:
-    """Image i, or the next one that is not known to be unreadable and whose header can be read."""
-    offset = 0
-    while offset < len(source):
-        j = (i + offset) % len(source)
-        offset += 1
-        if j not in skipped:
-            try:
-                return _Found(open_image(source.raw(j)), j)
-            except Unreadable as error:
-                skipped[j] = str(error)
-                offset += 0 if error.beyond is None else max(0, error.beyond - j - 1)
-    raise _none_readable(source, i, skipped)
-
-
-def _sizes(images: Sequence[_Found]) -> NDArray[np.int64]:
-    return np.array([(image.opened.header.height, image.opened.header.width) for image in images])
-
-
-def _none_readable(source: Source, i: int, skipped: Skipped) -> MocoError:
-    return MocoError(f"none of the {len(source)} images can be read ({source.name(i)}: {next(iter(skipped.values()))})")
-
-
-def read_or_next(source: Source, i: int, skipped: Skipped) -> NDArray[np.uint8]:
-    """Image i, or where it is unreadable the next one that is not; what was passed over is noted in `skipped`."""
-    offset = 0
-    while offset < len(source):
-        j = (i + offset) % len(source)
-        try:
-            return decode(source.raw(j))
-        except Unreadable as error:
-            skipped[j] = str(error)
-            offset += 1 if error.beyond is None else max(1, error.beyond - j)
-    raise _none_readable(source, i, skipped)
+        met = self.plan.met(step)
+        if met is None:
+            crops = cut_all(self.source, self.cutter, index, index, epoch, _ALL, skipped)
+            return Batch(crops, None, index, epoch, skipped, everyone)
+        queries = cut_all(self.source, self.cutter, index, index, epoch, _QUERY, skipped)[:, 0]
+        crops = cut_all(self.source, self.cutter, met.own, met.names.own, epoch, _KEY, skipped)[:, 0]
+        keys = Batch(crops, None, met.own, epoch, skipped, met.everyone, named=met.names)
+        return Batch(queries, None, index, epoch, skipped, everyone, keys=keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -11,6 +12,9 @@ from torch.nn import functional as F
 _TIE = 1e-6
 """Cosines that differ by less are equal: it is what fp32 sums of a few hundred products are off by."""
 
+_BELOW = -2.0
+"""Less than any cosine."""
+
 _CHUNK = 1 << 19
 """Similarities computed at a time (2 MiB in fp32: they stay in a core's cache until they are summed)."""
 
@@ -18,17 +22,32 @@ _CHUNK_OF_A_GPU = 1 << 22
 """On other devices (16 MiB): there, a call costs more than a trip to memory."""
 
 
+class Alike(NamedTuple):
+    """Of which group queries and negatives are: those of one group are never contrasted."""
+
+    queries: Tensor
+    """N, whole numbers."""
+    others: Tensor
+    """M; -1 is of no group."""
+
+    def table(self, rows: slice = slice(None)) -> Tensor:
+        """N x M booleans: whether a query and a negative, of those in `rows`, are of one group."""
+        return self.queries[:, None] == self.others[None, rows]
+
+
 class Contrast(NamedTuple):
     """What a batch of N queries is contrasted with; all vectors have unit length."""
 
     key: Tensor
-    """N x C, the positive of each query."""
+    """N x C, the positive of each query; or N x P x C, where each has several."""
     others: Tensor
     """M x C, the negatives of all queries; whole numbers where there is a `scale`."""
     log_count: Tensor | None = None
     """N x M, the logarithm of how often a query has a negative: 0 once, log 2 twice, -inf never. None: once each."""
     scale: Tensor | None = None
     """M, what each row of `others` is multiplied by. None: 1."""
+    alike: Alike | None = None
+    """Which negatives a query does without, as they are of its group. None: nothing is known."""
 
 
 class Loss(NamedTuple):
@@ -55,6 +74,8 @@ class Sums(NamedTuple):
     """sum_j exp((q.k_j - hardest) / tau) k_j (N x C); zeros where no gradient is needed."""
     keys: Tensor
     """sum_j k_j (C)."""
+    alike: Tensor | None = None
+    """Of the pairs that are left out as alike, the sum of q.k and their number (2). None: all count."""
 
 
 class Summed(Protocol):
@@ -63,10 +84,13 @@ class Summed(Protocol):
     def __call__(self, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool) -> Sums: ...
 
 
-def chunked(q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool) -> Sums:
-    """The sums chunk by chunk, as tensor functions."""
-    hardest = q.new_full((len(q),), -torch.inf)
+def chunked(
+    q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, gradient: bool, alike: Alike | None = None
+) -> Sums:
+    """The sums chunk by chunk, as tensor functions; without the pairs that are alike."""
+    hardest = q.new_full((len(q),), -torch.inf if alike is None else _BELOW)
     total = q.new_zeros(len(q))
+    left_out = None if alike is None else q.new_zeros(2)
     mixed = torch.zeros_like(q)
     sum_of_keys = q.new_zeros(q.shape[1])
     rows = max(1, (_CHUNK if q.device.type == "cpu" else _CHUNK_OF_A_GPU) // len(q))
@@ -77,13 +101,19 @@ def chunked(q: Tensor, others: Tensor, scale: Tensor | None, temperature: float,
             keys = keys * scale[first : first + rows, None]
         sum_of_keys += keys.sum(dim=0)
         similar = torch.mm(q, keys.T, out=room[: len(q) * len(keys)].view(len(q), -1))
+        same = None if alike is None else alike.table(slice(first, first + rows))
+        if same is not None and left_out is not None:
+            left_out += torch.stack([similar.mul(same).sum(), same.sum()])
+            similar.masked_fill_(same, _BELOW)
         before, hardest = hardest, torch.maximum(hardest, similar.amax(dim=1))
         weights = similar.sub_(hardest[:, None]).div_(temperature).exp_()
+        if same is not None:
+            weights.masked_fill_(same, 0.0)
         fade = ((before - hardest) / temperature).exp_()
         total.mul_(fade).add_(weights.sum(dim=1))
         if gradient:
             mixed.mul_(fade[:, None]).addmm_(weights, keys)
-    return Sums(hardest, total, mixed, sum_of_keys)
+    return Sums(hardest, total, mixed, sum_of_keys, left_out)
 
 
 def streams(contrast: Contrast) -> bool:
@@ -96,16 +126,23 @@ def info_nce(q: Tensor, contrast: Contrast, temperature: float, summed: Summed =
 
     q is N x C of unit length. A dictionary, whose keys have no gradient, is streamed: no N x M tensor is ever held.
     Negatives that have gradients, or count differently for each query, are few: their N x M logits are kept.
-    `summed` is the way to sum over the dictionary.
+    `summed` is the way to sum over the dictionary. Of several positives, all are in the sum, and the mean over them is
+    taken outside of the logarithm (SupCon, arXiv:2004.11362, equation 2).
     """
     with torch.autocast(q.device.type, enabled=False):
         q = q.float()
-        positive = (q * contrast.key.float()).sum(dim=1)
         if streams(contrast):
+            summed = summed if contrast.alike is None else partial(chunked, alike=contrast.alike)
             logsumexp, hardest, negative = _Stream.apply(q, contrast.others, contrast.scale, temperature, summed)
         else:
             logsumexp, hardest, negative = _held(q, contrast, temperature)
-        loss = F.softplus(logsumexp - positive / temperature).mean()
+        if contrast.key.ndim == 2:
+            positive = (q * contrast.key.float()).sum(dim=1)
+            loss = F.softplus(logsumexp - positive / temperature).mean()
+        else:
+            positive = torch.einsum("nc,npc->np", q, contrast.key.float())
+            every = torch.logaddexp(torch.logsumexp(positive / temperature, dim=1), logsumexp)
+            loss, hardest = (every[:, None] - positive / temperature).mean(), hardest[:, None]
         with torch.no_grad():
             accuracy = (positive > hardest + _TIE).float().mean()
     return Loss(loss, accuracy, positive.detach().mean(), negative)
@@ -122,9 +159,13 @@ class _Stream(torch.autograd.Function):
     def forward(
         ctx: Any, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, summed: Summed
     ) -> tuple[Tensor, Tensor, Tensor]:
-        hardest, total, mixed, sum_of_keys = summed(q, others, scale, temperature, ctx.needs_input_grad[0])
-        ctx.save_for_backward(mixed.div_(total[:, None]).div_(temperature))
+        hardest, total, mixed, sum_of_keys, alike = summed(q, others, scale, temperature, ctx.needs_input_grad[0])
         negative = q.mean(dim=0) @ sum_of_keys / len(others)
+        if alike is not None:  # a query that is alike to all has no negative, and no gradient from any
+            pairs = len(q) * len(others)
+            negative = (negative * pairs - alike[0]) / (pairs - alike[1]).clamp_min(1)
+        divisor = total if alike is None else total.clamp_min(torch.finfo(total.dtype).tiny)
+        ctx.save_for_backward(mixed.div_(divisor[:, None]).div_(temperature))
         ctx.mark_non_differentiable(hardest, negative)
         return total.log() + hardest / temperature, hardest, negative
 
@@ -138,13 +179,25 @@ def _held(q: Tensor, contrast: Contrast, temperature: float) -> tuple[Tensor, Te
     """logsumexp, hardest (N each) and mean similarity, with the logits held."""
     negatives = q @ _rows(contrast).T
     logits = negatives / temperature
-    if contrast.log_count is None:
+    log_count = _log_count(contrast)
+    if log_count is None:
         return torch.logsumexp(logits, dim=1), negatives.detach().amax(dim=1), negatives.detach().mean()
     with torch.no_grad():
-        hardest = negatives.masked_fill(contrast.log_count == -torch.inf, -torch.inf).amax(dim=1)
-        count = contrast.log_count.exp()
-        mean = (negatives * count).sum() / count.sum()
-    return torch.logsumexp(logits + contrast.log_count, dim=1), hardest, mean
+        hardest = negatives.masked_fill(log_count == -torch.inf, -torch.inf).amax(dim=1)
+        count = log_count.exp()
+        mean = (negatives * count).sum() / count.sum().clamp_min(1e-12)
+    none = (log_count == -torch.inf).all(dim=1, keepdim=True)  # whose sum of nothing would have no gradient
+    logsumexp = torch.logsumexp((logits + log_count).masked_fill(none, 0.0), dim=1)
+    return logsumexp.masked_fill(none[:, 0], -torch.inf), hardest, mean
+
+
+def _log_count(contrast: Contrast) -> Tensor | None:
+    """N x M, how often each negative counts, those that are alike never; None: once each."""
+    if contrast.alike is None:
+        return contrast.log_count
+    same = contrast.alike.table()
+    once = contrast.log_count if contrast.log_count is not None else torch.zeros(same.shape, device=same.device)
+    return once.masked_fill(same, -torch.inf)
 
 
 def _rows(contrast: Contrast) -> Tensor:
@@ -153,11 +206,19 @@ def _rows(contrast: Contrast) -> Tensor:
 
 
 def info_nce_plain(q: Tensor, contrast: Contrast, temperature: float) -> Tensor:
-    """The same as the paper's Algorithm 1 writes it: cross-entropy of (1 + M) logits with label 0."""
-    positive = torch.einsum("nc,nc->n", q, contrast.key)[:, None]
+    """The same as the paper's Algorithm 1 writes it: cross-entropy of (1 + M) logits with label 0.
+
+    Of several positives, that of (P + M) logits with each of the P labels in turn, and their mean.
+    """
+    keys = contrast.key if contrast.key.ndim == 3 else contrast.key[:, None]
+    positive = torch.einsum("nc,npc->np", q, keys)
     negatives = torch.einsum("nc,mc->nm", q, _rows(contrast))
     logits = torch.cat([positive, negatives], dim=1) / temperature
-    if contrast.log_count is not None:
-        logits = logits + F.pad(contrast.log_count, (1, 0))
-    labels = torch.zeros(len(q), dtype=torch.long, device=q.device)
-    return F.cross_entropy(logits, labels)
+    log_count = _log_count(contrast)
+    if log_count is not None:
+        logits = logits + F.pad(log_count, (keys.shape[1], 0))
+    each = [
+        F.cross_entropy(logits, torch.full((len(q),), p, dtype=torch.long, device=q.device))
+        for p in range(keys.shape[1])
+    ]
+    return torch.stack(each).mean()

@@ -17,7 +17,9 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from moco.data.decode import decode
+from moco.data.groups import Groups
 from moco.data.part import Part
+from moco.data.partners import Partners
 from moco.data.picture import picture
 from moco.data.source import Source, Unreadable, sample
 from moco.data.survey import survey
@@ -25,7 +27,7 @@ from moco.device import Placement
 from moco.embed import Prepared, embed
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, Stored
-from moco.views import Views
+from moco.views import KEY, Views
 
 ROWS = 8
 NEAREST = 7
@@ -82,13 +84,19 @@ class Neighbours:
 
 
 @torch.no_grad()
-def view_rows(source: Source, recipe: Recipe) -> list[ViewRow]:
-    """Images spread over the source as the first epochs see them: drawn by the recipe, nothing made up for the page."""
+def view_rows(source: Source, recipe: Recipe, groups: Groups | None = None) -> list[ViewRow]:
+    """Images spread over the source as the first epochs see them: drawn by the recipe, nothing made up for the page.
+
+    Where groups are known, keys are of the partners that these epochs draw.
+    """
     views = Views(recipe)
     rows = []
     for i, image in _spread(source, ROWS):
         epochs = np.arange(EPOCHS)
         crops = torch.stack([views.cut(image, epoch, i) for epoch in range(EPOCHS)])
+        if groups is not None:
+            for epoch in range(EPOCHS):
+                crops[epoch, KEY] = views.cut(_partner(source, recipe, groups, i, epoch, image), epoch, i)[KEY]
         seen = views.finish(crops, np.full(EPOCHS, i), epochs)
         queries, keys = (
             [_tile(_shown(x, recipe), f"epoch {epoch + 1}") for epoch, x in enumerate(half)] for half in seen
@@ -97,6 +105,15 @@ def view_rows(source: Source, recipe: Recipe) -> list[ViewRow]:
             ViewRow(_tile(picture(image), source.name(i)), queries, [] if isinstance(recipe.keys, Stored) else keys)
         )
     return rows
+
+
+def _partner(source: Source, recipe: Recipe, groups: Groups, i: int, epoch: int, image: NDArray[Any]) -> NDArray[Any]:
+    """The image that the first key of image i is made of in an epoch; the image itself where that is unreadable."""
+    met, _ = Partners(groups, recipe.positives, recipe.seed).of(np.array([i]), epoch)
+    try:
+        return decode(source.raw(int(met[0])))
+    except Unreadable:
+        return image
 
 
 def neighbours(source: Source, backbone: nn.Module, preprocess: Preprocess, placement: Placement) -> Neighbours:

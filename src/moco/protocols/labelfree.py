@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moco import distributed
-from moco.data.loader import read_or_next
+from moco.data.cutting import read_or_next
 from moco.data.seen import seen
 from moco.data.source import sample
 from moco.errors import MocoError

@@ -2,6 +2,7 @@
 
 from moco.recipe.check import check
 from moco.recipe.drawn import Bands, Blur, Jitter, Noise, Normalize, View
+from moco.recipe.groups import Grouped
 from moco.recipe.named import RECIPES, cifar, end_to_end, fast, ig_1b, memory_bank, simclr, v1, v2, v3, v3_small, v3_vit
 from moco.recipe.parts import (
     KNN,
@@ -41,6 +42,7 @@ __all__ = [
     "Decay",
     "Encoder",
     "EndToEnd",
+    "Grouped",
     "InfoNCE",
     "Jitter",
     "Momentum",

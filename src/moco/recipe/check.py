@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from moco.errors import MocoError
 from moco.recipe.drawn import check_view
+from moco.recipe.groups import check_grouped
 from moco.recipe.parts import (
     LARS,
     AdamW,
@@ -81,6 +82,9 @@ def check(r: Recipe) -> None:
     _check_groups(r)
     _check_pairing(r)
     _check_patches(r)
+    if r.groups is not None:
+        check_grouped(r.groups)
+        _check_known(r)
 
 
 def _check_cosine(schedule: Cosine) -> None:
@@ -164,6 +168,19 @@ def refuse_groups_beyond_parts(r: Recipe, parts: int, processes: int) -> None:
     )
 
 
+def _check_known(r: Recipe) -> None:
+    """Refuse what cannot use what is known of images."""
+    if isinstance(r.keys, Stored):
+        raise MocoError(
+            "--pairs: a memory bank finds keys by their own image and never by another; use a recipe with a queue"
+        )
+    if r.positives > 1 and r.loss.symmetric:
+        raise MocoError(
+            f"--positives {r.positives}: the loss of this recipe is symmetric, and of several keys none is the "
+            "one that asks back; leave --positives out, or use --no-loss.symmetric"
+        )
+
+
 def _check_pairing(r: Recipe) -> None:
     match r.keys, r.dictionary:
         case Momentum(m=m), Queue() | Batch():
@@ -185,10 +202,9 @@ def _check_pairing(r: Recipe) -> None:
             )
     match r.dictionary:
         case Queue(size=size):
-            keys_a_step = r.batch * (2 if r.loss.symmetric else 1)
-            if size < keys_a_step:
+            if size < r.keys_a_step:
                 raise MocoError(
-                    f"a step of {keys_a_step} keys exceeds the dictionary of {size}; "
+                    f"a step of {r.keys_a_step} keys exceeds the dictionary of {size}; "
                     "lower --batch or raise --dictionary.size"
                 )
         case Bank(size=size):

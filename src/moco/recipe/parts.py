@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from moco.recipe.drawn import Normalize, View
+from moco.recipe.groups import Grouped
 from moco.recipe.pixels import Pixels
 
 Stem = Literal["imagenet", "small", "half"]
@@ -191,6 +192,8 @@ class Recipe:
     """None: drawn like the query view."""
     pixels: Pixels | None = None
     """What images are made of. None: photographs, RGB of 8 bits as a person sees them, whatever a file holds."""
+    groups: Grouped | None = None
+    """What is known of images beside their pixels. None: nothing, so the key view of an image is of itself."""
     normalize: Normalize = field(default_factory=Normalize)
     encoder: Encoder
     predictor: Predictor | None = None
@@ -209,3 +212,13 @@ class Recipe:
     """Images a step, over all processes."""
     seed: int = 0
     knn: KNN = field(default_factory=KNN)
+
+    @property
+    def positives(self) -> int:
+        """P, keys that each query is contrasted with as its own."""
+        return 1 if self.groups is None else self.groups.positives
+
+    @property
+    def keys_a_step(self) -> int:
+        """Keys that a step makes, over all processes."""
+        return self.batch * self.positives * (2 if self.loss.symmetric else 1)

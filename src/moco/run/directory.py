@@ -20,8 +20,11 @@ from moco.run.environment import Seeded, environment
 BEGINNING = "init.json"
 """What a run started from, where that was not random weights."""
 
+PAIRS = "pairs.json"
+"""Where the groups of its images come from, where a run knows any."""
+
 _EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json", "auto.json"}
-_EARLY |= {BEGINNING, "left_out.txt"}
+_EARLY |= {BEGINNING, PAIRS, "left_out.txt"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
 
