@@ -62,7 +62,8 @@ def test_the_readings_are_over_the_negatives_that_are_left(held):
     found = info_nce(q, Contrast(keys, others, count, alike=Alike(mine, theirs)), TAU)
     counts = mine[:, None] != theirs
     similar, positive = q @ others.T, torch.einsum("nc,npc->np", q, keys)
-    torch.testing.assert_close(found.negative, similar[counts].mean())
+    own_means = torch.stack([row[count].mean() for row, count in zip(similar, counts, strict=True)])
+    torch.testing.assert_close(found.negative, own_means.mean())
     hardest = similar.masked_fill(~counts, -2).amax(dim=1, keepdim=True)
     torch.testing.assert_close(found.accuracy, (positive > hardest).float().mean())
     torch.testing.assert_close(found.positive, positive.mean())

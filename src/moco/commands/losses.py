@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moco.commands.pairs import groups_of
 from moco.commands.tell import Teller
 from moco.data.decode import decode
 from moco.data.open import open_source
@@ -40,9 +41,10 @@ def losses_of(what: str | os.PathLike[str], found: FeatureSet, machine: Machine,
     if not is_run(run.path) or not run.checkpoint.exists():
         raise MocoError(f"--losses: {os.fspath(what)} is no run with a checkpoint; leave the flag out")
     recipe = run.recipe()
-    source = seen(pieces(open_source(found.data), recipe.pixels), recipe.pixels)
+    whole = pieces(open_source(found.data), recipe.pixels)
+    source = seen(whole, recipe.pixels)
     placement = place(machine)
-    training = build_training(recipe, len(source), placement)
+    training = build_training(recipe, len(source), placement, groups=groups_of(run, whole))
     if isinstance(training.dictionary, BatchKeys):
         raise MocoError("--losses: this run has no dictionary that outlives a batch; leave the flag out")
     checkpoint.resume(training, run, tell)

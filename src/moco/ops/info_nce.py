@@ -12,8 +12,8 @@ from torch.nn import functional as F
 _TIE = 1e-6
 """Cosines that differ by less are equal: it is what fp32 sums of a few hundred products are off by."""
 
-_BELOW = -2.0
-"""Less than any cosine."""
+_BELOW = -1e4
+"""Less than any cosine, and any that a learnt temperature has divided."""
 
 _CHUNK = 1 << 19
 """Similarities computed at a time (2 MiB in fp32: they stay in a core's cache until they are summed)."""
@@ -60,7 +60,7 @@ class Loss(NamedTuple):
     positive: Tensor
     """Mean cosine of a query and its key."""
     negative: Tensor
-    """Mean cosine of a query and its negatives."""
+    """Mean cosine of a query and its negatives, over the batch."""
 
 
 class Sums(NamedTuple):
@@ -75,7 +75,7 @@ class Sums(NamedTuple):
     keys: Tensor
     """sum_j k_j (C)."""
     alike: Tensor | None = None
-    """Of the pairs that are left out as alike, the sum of q.k and their number (2). None: all count."""
+    """Of what each query does without as alike, the sum of q.k and the number (2 x N). None: all count."""
 
 
 class Summed(Protocol):
@@ -90,7 +90,7 @@ def chunked(
     """The sums chunk by chunk, as tensor functions; without the pairs that are alike."""
     hardest = q.new_full((len(q),), -torch.inf if alike is None else _BELOW)
     total = q.new_zeros(len(q))
-    left_out = None if alike is None else q.new_zeros(2)
+    left_out = None if alike is None else q.new_zeros(2, len(q))
     mixed = torch.zeros_like(q)
     sum_of_keys = q.new_zeros(q.shape[1])
     rows = max(1, (_CHUNK if q.device.type == "cpu" else _CHUNK_OF_A_GPU) // len(q))
@@ -103,7 +103,7 @@ def chunked(
         similar = torch.mm(q, keys.T, out=room[: len(q) * len(keys)].view(len(q), -1))
         same = None if alike is None else alike.table(slice(first, first + rows))
         if same is not None and left_out is not None:
-            left_out += torch.stack([similar.mul(same).sum(), same.sum()])
+            left_out += torch.stack([similar.mul(same).sum(dim=1), same.sum(dim=1)])
             similar.masked_fill_(same, _BELOW)
         before, hardest = hardest, torch.maximum(hardest, similar.amax(dim=1))
         weights = similar.sub_(hardest[:, None]).div_(temperature).exp_()
@@ -121,14 +121,19 @@ def streams(contrast: Contrast) -> bool:
     return contrast.log_count is None and not contrast.others.requires_grad
 
 
-def info_nce(q: Tensor, contrast: Contrast, temperature: float, summed: Summed = chunked) -> Loss:
+def info_nce(q: Tensor, contrast: Contrast, temperature: float | Tensor, summed: Summed = chunked) -> Loss:
     """-log exp(q.k+/tau) / sum_i exp(q.k_i/tau), over the positive and all negatives, in fp32 whatever the autocast.
 
     q is N x C of unit length. A dictionary, whose keys have no gradient, is streamed: no N x M tensor is ever held.
     Negatives that have gradients, or count differently for each query, are few: their N x M logits are kept.
     `summed` is the way to sum over the dictionary. Of several positives, all are in the sum, and the mean over them is
-    taken outside of the logarithm (SupCon, arXiv:2004.11362, equation 2).
+    taken outside of the logarithm (SupCon, arXiv:2004.11362, equation 2). A temperature that is a tensor
+    has a gradient.
     """
+    if isinstance(temperature, Tensor):
+        with torch.autocast(q.device.type, enabled=False):
+            found, tau = info_nce(q.float() / temperature, contrast, 1.0, summed), temperature.detach()
+        return Loss(found.loss, found.accuracy, found.positive * tau, found.negative * tau)
     with torch.autocast(q.device.type, enabled=False):
         q = q.float()
         if streams(contrast):
@@ -160,10 +165,10 @@ class _Stream(torch.autograd.Function):
         ctx: Any, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, summed: Summed
     ) -> tuple[Tensor, Tensor, Tensor]:
         hardest, total, mixed, sum_of_keys, alike = summed(q, others, scale, temperature, ctx.needs_input_grad[0])
-        negative = q.mean(dim=0) @ sum_of_keys / len(others)
-        if alike is not None:  # a query that is alike to all has no negative, and no gradient from any
-            pairs = len(q) * len(others)
-            negative = (negative * pairs - alike[0]) / (pairs - alike[1]).clamp_min(1)
+        if alike is None:
+            negative = q.mean(dim=0) @ sum_of_keys / len(others)
+        else:  # a query that is alike to all has no negative, and no gradient from any
+            negative = ((q @ sum_of_keys - alike[0]) / (len(others) - alike[1]).clamp_min(1)).mean()
         divisor = total if alike is None else total.clamp_min(torch.finfo(total.dtype).tiny)
         ctx.save_for_backward(mixed.div_(divisor[:, None]).div_(temperature))
         ctx.mark_non_differentiable(hardest, negative)
@@ -185,7 +190,7 @@ def _held(q: Tensor, contrast: Contrast, temperature: float) -> tuple[Tensor, Te
     with torch.no_grad():
         hardest = negatives.masked_fill(log_count == -torch.inf, -torch.inf).amax(dim=1)
         count = log_count.exp()
-        mean = (negatives * count).sum() / count.sum().clamp_min(1e-12)
+        mean = ((negatives * count).sum(dim=1) / count.sum(dim=1).clamp_min(1e-12)).mean()
     none = (log_count == -torch.inf).all(dim=1, keepdim=True)  # whose sum of nothing would have no gradient
     logsumexp = torch.logsumexp((logits + log_count).masked_fill(none, 0.0), dim=1)
     return logsumexp.masked_fill(none[:, 0], -torch.inf), hardest, mean
