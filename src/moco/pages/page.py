@@ -18,7 +18,7 @@ from moco.pages.chosen import chosen
 from moco.pages.curves import curves, series
 from moco.pages.pairs import Pairs
 from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
-from moco.pages.style import template
+from moco.pages.style import script, template
 from moco.pages.tables import table_of
 from moco.pages.words import duration, settings, view_words
 from moco.protocols.result import Result
@@ -54,7 +54,7 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
     """The HTML of a run, of which only the recipe need be there. File names stay text, whatever is in them."""
     recipe, (rows, damaged) = run.recipe(), readable_rows(run.log)
     environment = run.read("environment.json")
-    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+    js = script("page.js").decode()
     skipped = _skipped(run.skipped)
     html = template("page.html").render(
         name=run.path.resolve().name,
@@ -70,8 +70,8 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         has_encoder=run.encoder.exists(),
         damaged=damaged,
         groups=curves(rows),
-        script=script,
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script=js,
+        script_digest=base64.b64encode(hashlib.sha256(js.encode()).digest()).decode(),
         tables=[table_of(result) for result in results],
         sides=sides(run),
         pictures=pictures,
