@@ -35,7 +35,7 @@ class Masks(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, in fp32."""
-        masks: Tensor = self.predictor(F.relu(self.deconv(self.convolutions(x))))
+        masks: Tensor = self.predictor(F.relu_(self.deconv(self.convolutions(x))))
         return masks.float()
 
 

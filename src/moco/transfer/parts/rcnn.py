@@ -173,7 +173,7 @@ class FlatHead(nn.Module):
 
     def _boxes(self, canvas: Canvas, levels: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         x = pool(levels, boxes, canvas.pixels, 7).flatten(1)
-        return cast("tuple[Tensor, Tensor]", self.boxes(F.relu(self.fc2(F.relu(self.fc1(x))))))
+        return cast("tuple[Tensor, Tensor]", self.boxes(F.relu_(self.fc2(F.relu_(self.fc1(x))))))
 
     def losses(
         self,

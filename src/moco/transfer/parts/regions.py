@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder, Matcher
-from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, roi_align
+from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
 
+from moco.transfer.parts.align import align
 from moco.transfer.parts.values import Losses, Target, drawn
 from moco.transfer.recipe import Regions
 
@@ -120,19 +121,13 @@ def pool(features: Sequence[Tensor], boxes: Sequence[Tensor], canvas: Tensor, si
     index = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])
     rows = torch.cat([index, torch.cat(list(boxes))], dim=1)
     if len(features) == 1:
-        return _align(features[0], rows, size, scales[0])
+        return align(features[0], rows, size, scales[0])
     sides = ((rows[:, 3] - rows[:, 1]).clamp_min(0) * (rows[:, 4] - rows[:, 2]).clamp_min(0)).sqrt()
     level = torch.floor(2 + torch.log2(sides / 224 + 1e-8)).clamp(0, len(features) - 1)
     parts, order = [], []
     for i, (feature, scale) in enumerate(zip(features, scales, strict=True)):
         here = (level == i).nonzero()[:, 0]
-        parts.append(_align(feature, rows[here], size, scale))
+        parts.append(align(feature, rows[here], size, scale))
         order.append(here)
     pooled = torch.cat(parts)
     return pooled[torch.argsort(torch.cat(order))]
-
-
-def _align(feature: Tensor, rows: Tensor, size: int, scale: float) -> Tensor:
-    """In fp32: a place between two pixels has more digits than bf16 keeps."""
-    aligned: Tensor = roi_align(feature.float(), rows.float(), (size, size), scale, 0, True)
-    return aligned
