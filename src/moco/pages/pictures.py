@@ -25,7 +25,7 @@ from moco.device import Placement
 from moco.embed import Prepared, embed
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, Stored
-from moco.views import Views
+from moco.two_views import Views
 
 ROWS = 8
 NEAREST = 7
