@@ -33,7 +33,7 @@ from moco.device import keep_freed_memory, place
 from moco.machine import Machine
 from moco.recipe import VIEWS, Normalize, Pixels, Recipe, v2
 from moco.training import build_training, train_step
-from moco.views import Views
+from moco.two_views import Views
 
 KINDS = {"rgb": None, "1 x uint8": 1, "4 x uint8": 4, "4 x uint16": 4, "12 x uint16": 12}
 

@@ -18,7 +18,7 @@ from moco.ops.batch_norm import GroupBatchNorm
 from moco.ops.info_nce import Contrast, info_nce
 from moco.ops.kernels import has_norm_kernels
 from moco.recipe import cifar, override, v2
-from moco.views import Views
+from moco.two_views import Views
 
 
 def norms(

@@ -43,7 +43,7 @@ from moco.recipe import override, v2
 from moco.recipe.views import CIFAR, named_views
 from moco.shuffle import views_of
 from moco.training import Training, build_training, train_step
-from moco.views import Views
+from moco.two_views import Views
 
 BASE = {
     "encoder.backbone": "resnet10w16", "encoder.stem": "half", "image_size": 32, "batch": 128, "optim.lr": 0.03,

@@ -37,7 +37,7 @@ from moco.recipe.views import CIFAR, DOCUMENTS, MICROSCOPY, SATELLITE, SIMCLR, V
 from moco.scores.retrieval import retrieval_accuracy
 from moco.scores.rotation import rotation_accuracy, turned
 from moco.training import build_training, train_step
-from moco.views import Views
+from moco.two_views import Views
 
 PLAIN = Jitter(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, p=0.0)
 LIGHT = Jitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)

@@ -28,7 +28,7 @@ from moco.data.open import open_source
 from moco.data.source import Source
 from moco.device import keep_freed_memory
 from moco.recipe import v2
-from moco.views import Views
+from moco.two_views import Views
 
 
 def main() -> None:

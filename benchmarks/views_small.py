@@ -30,7 +30,7 @@ from moco.data.part import Part
 from moco.data.source import Source
 from moco.ops.kernels import kernels
 from moco.recipe import Recipe, cifar, v2
-from moco.views import Views, draw
+from moco.two_views import Views, draw
 
 
 def main() -> None:

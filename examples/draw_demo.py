@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from moco.data.demo import Demo
 from moco.run.directory import find_run
 from moco.run.log import read_log
-from moco.views import Views
+from moco.two_views import Views
 
 COLOURS = {"this encoder": "#0b6e4f", "untrained": "#b0b7bf", "pixels": "#7a8794"}
 

@@ -21,7 +21,7 @@ from sklearn.datasets import load_sample_image
 from moco.data.demo import Demo
 from moco.data.picture import picture
 from moco.recipe import VIEWS, Normalize, Pixels, v2
-from moco.views import Views
+from moco.two_views import Views
 
 SIZE = 128
 

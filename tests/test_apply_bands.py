@@ -10,7 +10,7 @@ from moco import apply_bands
 from moco.errors import MocoError
 from moco.ops.kernels import kernels
 from moco.recipe import VIEWS, Bands, Noise, Normalize, Pixels, View, v2
-from moco.views import Views
+from moco.two_views import Views
 
 RANDOM = np.random.default_rng(0)
 S = 24

@@ -12,7 +12,7 @@ from moco.encoder import build_encoder
 from moco.labelfree import LabelFree
 from moco.preprocess import Preprocess
 from moco.recipe import v2
-from moco.views import Views
+from moco.two_views import Views
 
 CPU = Placement(torch.device("cpu"), bf16=False, channels_last=False, threads=1, reason="")
 ENCODER = replace(v2().encoder, backbone="resnet10w8", stem="small", dim=16, norm_group=4)

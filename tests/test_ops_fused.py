@@ -13,7 +13,7 @@ from moco.apply import apply, apply_plain, finish, finish_plain
 from moco.ops.kernels import kernels
 from moco.recipe import Blur, Jitter, Normalize, View
 from moco.recipe.views import MICROSCOPY, SIMCLR, V1, V2
-from moco.views import draw
+from moco.two_views import draw
 
 PHOTO = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)
 

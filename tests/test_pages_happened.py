@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_image
 
 from moco.pages.happened import happened, in_short, in_words
 from moco.recipe import View, override, v2
-from moco.views import Views
+from moco.two_views import Views
 
 SIDE = 32
 IMAGE = np.ascontiguousarray(load_sample_image("china.jpg")[100 : 100 + SIDE, 200 : 200 + SIDE])

@@ -48,11 +48,16 @@ class Placement:
         return module.to(self.device).to(memory_format=self.memory_format)
 
 
-def place(machine: Machine) -> Placement:
+def place(machine: Machine | None = None) -> Placement:
     """Choose for this machine, and set the CPU threads; about a second where `precision` or `threads` is open.
 
-    Raises MocoError for a device that cannot be used.
+        place = moco.place()        # or moco.place(moco.Machine(device="cuda:1", precision="bf16"))
+        net = place.put(net)        # on the device, in the memory format
+        with place.autocast(): ...
+
+    What `moco pretrain` does first. Raises MocoError for a device that cannot be used.
     """
+    machine = machine or Machine()
     device = find_device(machine.device)
     most = machine.threads or torch.get_num_threads()
     if machine.reproducible:

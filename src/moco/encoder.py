@@ -13,10 +13,21 @@ from moco.ops.batch_norm import group_batch_norm
 
 
 class Encoder(nn.Module):
-    """f: images (N x C x S x S) to unit vectors (N x dim), through features (N x D)."""
+    """f: images (N x C x S x S) to unit vectors (N x dim), through features (N x D).
+
+    `backbone` maps images to features, `head` features to the numbers that are then made unit vectors: any modules.
+    `moco.build_encoder` makes both from names. Raises MocoError for what is no module, and, called, for other shapes
+    and types and for images on another device.
+    """
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
+        for argument, module in (("backbone", backbone), ("head", head)):
+            if not isinstance(module, nn.Module):
+                raise MocoError(
+                    f"moco.Encoder: {argument} is a {type(module).__name__}; give a torch.nn.Module, or a name to "
+                    "moco.build_encoder"
+                )
         self.backbone = backbone
         self.head = head
 
@@ -25,6 +36,7 @@ class Encoder(nn.Module):
 
         A query's `predictor` stands between head and unit length (v3).
         """
+        self._refuse(images)
         return self.vectors(self.features(images, kept), predictor)
 
     def features(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
@@ -39,6 +51,23 @@ class Encoder(nn.Module):
             projected = predictor(projected)
         with torch.autocast(features.device.type, enabled=False):
             return F.normalize(projected.float(), dim=1)
+
+    def _refuse(self, images: Tensor) -> None:
+        fine = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
+        if not fine:
+            what = f"a {type(images).__name__}"
+            if isinstance(images, Tensor):
+                what = f"a tensor of {' x '.join(map(str, images.shape))}, {str(images.dtype).removeprefix('torch.')}"
+            raise MocoError(
+                f"moco.Encoder: images is {what}; give N x C x S x S of floating point, normalised, as moco.views "
+                "makes them"
+            )
+        held = next(self.parameters(), images)
+        if held.device != images.device:
+            raise MocoError(
+                f"moco.Encoder: images on {images.device} and the encoder on {held.device}; put both on one device, "
+                f"such as images.to({str(held.device)!r})"
+            )
 
 
 def build_encoder(choice: r.Encoder, channels: int = 3) -> tuple[Encoder, int]:

@@ -15,7 +15,7 @@ from moco.ops.scores import alignment, effective_rank, spread, uniformity
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe
 from moco.scores.rotation import TURNS, rotation_accuracy
-from moco.views import Views
+from moco.two_views import Views
 
 SAMPLE_EPOCH = 1 << 40
 """The epoch whose views the sample is seen in: one that no training reaches."""

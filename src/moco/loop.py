@@ -137,7 +137,8 @@ class _Recorder:
         """Rows of what watches the encoder."""
         t, plan = self._t, self._plan
         for one in watch:
-            self._record.add({"step": t.step, "epoch": t.step // plan.steps_per_epoch, **one(t.model.query_encoder)})
+            if found := one(t.model.query_encoder):
+                self._record.add({"step": t.step, "epoch": t.step // plan.steps_per_epoch, **found})
         self.clock.restart(t.step)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from moco import distributed
 from moco.data.loader import Batch
 from moco.device import Placement
-from moco.views import KEY, QUERY, Views
+from moco.two_views import KEY, QUERY, Views
 
 Order = NDArray[np.int64]
 """A permutation of the N images of a step."""

@@ -26,7 +26,7 @@ from moco.optim import build_optimizer, learning_rate, momentum, set_learning_ra
 from moco.recipe import InfoNCE, Recipe, Stored
 from moco.recipe.check import refuse_parts
 from moco.shuffle import rows_of, views_of
-from moco.views import Views
+from moco.two_views import Views
 
 _NEVER = torch.iinfo(torch.int64).max
 

@@ -23,7 +23,7 @@ from moco.ops import draw
 from moco.recipe import RECIPES, Batch, override
 from moco.shuffle import Unmade, made, shuffled, view_of
 from moco.training import build_training, train_step
-from moco.views import KEY
+from moco.two_views import KEY
 
 STEPS, MIDDLE = 20, 10
 """An epoch has 15."""

@@ -17,7 +17,7 @@ from moco.errors import MocoError
 from moco.machine import Machine
 from moco.recipe import Grouped, Recipe, check, memory_bank, override, simclr, v2
 from moco.training import build_training, train_step
-from moco.views import KEY, QUERY
+from moco.two_views import KEY, QUERY
 
 IMAGES, N, SIDE, K = 36, 6, 16, 20
 TAU, M, LR = 0.2, 0.9, 0.05

@@ -16,7 +16,7 @@ from moco.dictionary import MemoryBank, build_dictionary
 from moco.ops.draw import integers, stream
 from moco.recipe import Bank, memory_bank
 from moco.training import build_training, train_step
-from moco.views import Views
+from moco.two_views import Views
 
 IMAGES, N, K, GROUP = 24, 8, 50, 4
 

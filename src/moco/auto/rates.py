@@ -12,7 +12,7 @@ from moco.data.loader import Plan, WorkerLoader
 from moco.data.source import Source
 from moco.machine import Machine
 from moco.recipe import Recipe
-from moco.views import Views
+from moco.two_views import Views
 
 WARM = 5
 """Steps before the clock starts, where they are quick: the first ones make room for tensors."""

@@ -52,7 +52,8 @@ from moco.run.checkpoint import resume
 from moco.run.directory import RunDirectory, claim_run, refuse_unusable
 from moco.run.show import Show
 from moco.training import build_training
-from moco.views import Views
+from moco.two_views import Views
+from moco.watching import Function, Watched, sorted_out, watchers
 
 
 def pretrain(
@@ -62,7 +63,7 @@ def pretrain(
     *,
     time: str | None = None,
     views: str | None = None,
-    watch: str | os.PathLike[str] | None = None,
+    watch: Watched | Sequence[Watched] | None = None,
     init: str | os.PathLike[str] | None = None,
     machine: Machine | None = None,
     changes: dict[str, Any] | None = None,
@@ -77,7 +78,8 @@ def pretrain(
     `recipe` is a Recipe, the name of one (`auto`, `v2`, ...), a JSON file of one, or `file.py:function`; `changes` sets
     fields of it by dotted name (`{"optim.lr": 0.1}`). `time` is what `auto` may take in all, as in `20m`, `2h` or `3d`
     (half an hour on a CPU and two hours on a GPU, where neither it nor a length is given). The same call again goes on
-    with a run that was stopped. `watch` names labelled images on which kNN is measured now and then. `init` names what
+    with a run that was stopped. `watch` names labelled images on which kNN is measured now and then, or functions that
+    are called as often (docs/library.md), or a list of both. `init` names what
     to start from instead of random weights: a file of any library (`FILE#PREFIX`), a run, `torchvision:NAME[=FILE]`,
     `timm:NAME[=FILE]`. `until` stops after so many epochs, saved and without a report; a later call goes on. `asked`
     says what images are made of where looking at them should not. `log` names loggers (`wandb`, `mlflow`, `trackio`)
@@ -85,6 +87,7 @@ def pretrain(
     another's positives. Raises MocoError, and Stopped at Ctrl-C.
     """
     began = clock.monotonic()
+    labelled, functions = sorted_out(watch)
     machine, out = machine or Machine(), Path(out)
     ask = Ask(time, views, changes or {})
     with distributed.processes(machine.device, machine.timeout_seconds):
@@ -122,7 +125,7 @@ def pretrain(
         if chosen is not None:
             chosen = known.into(chosen)
             _refuse(chosen, images)
-        watched = open_watched(watch) if watch is not None else None
+        watched = open_watched(labelled) if labelled is not None else None
         record = record_of(data, source)
         distributed.on_main(run.open)
         try:
@@ -146,7 +149,7 @@ def pretrain(
             if beside := left_out(source):
                 distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
             with logged(show, log, begun, chosen) as told:
-                _pretrain(begun, begin, chosen, watched, until, told, known.groups)
+                _pretrain(begun, begin, chosen, watched, functions, until, told, known.groups)
                 if until is not None:
                     return out
                 conclude(begun, chosen)
@@ -194,6 +197,7 @@ def _pretrain(
     begin: Beginning,
     recipe: Recipe,
     watched: Labelled | None,
+    functions: Sequence[Function],
     until: int | None,
     show: Show,
     groups: Groups | None,
@@ -222,8 +226,9 @@ def _pretrain(
     preprocess = Preprocess.of(recipe)
     scores = LabelFree(source, recipe, Views(recipe), preprocess, placement)
     watch = [KNNWatch(watched, recipe, preprocess, placement, machine.decoders)] if watched is not None else []
+    own = watchers(functions, training, plan.steps, preprocess, run.path, tell.note)
     loader = start.loader(training.views)
-    pretrain_loop(training, plan, loader, run, machine, show, scores, watch, start.skipped, until)
+    pretrain_loop(training, plan, loader, run, machine, show, scores, [*watch, *own], start.skipped, until)
 
 
 def _refuse(recipe: Recipe, source: Source) -> None:

@@ -19,7 +19,7 @@ from moco.device import Placement, place_all
 from moco.machine import Machine
 from moco.run.directory import DataRecord, RunDirectory
 from moco.run.skipped import SkipBudget
-from moco.views import Views
+from moco.two_views import Views
 
 
 @dataclass(frozen=True)

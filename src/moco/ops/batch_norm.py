@@ -65,7 +65,10 @@ class GroupBatchNorm(nn.Module):
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if len(x) % self.group:
-            raise MocoError(f"a batch of {len(x)} images does not divide into BatchNorm groups of {self.group}")
+            raise MocoError(
+                f"a batch of {len(x)} images does not divide into BatchNorm groups of {self.group}; "
+                "leave the last, incomplete batch out (drop_last=True), or take another group"
+            )
         if x.ndim != 4 or not x.is_contiguous(memory_format=torch.channels_last):
             x = x.contiguous()  # in any other order of memory, torch's kernels write to wrong places of `out`
         normed: Tensor

@@ -9,7 +9,7 @@ import numpy as np
 
 from moco.drawn import disturbance_of, key_of, photometry_of
 from moco.recipe import Jitter
-from moco.views import KEY, Views
+from moco.two_views import KEY, Views
 
 
 @dataclass(frozen=True)

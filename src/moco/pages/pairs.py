@@ -20,7 +20,7 @@ from moco.encoder import Encoder
 from moco.pages.pictures import nearly_same, shown
 from moco.pages.tiles import Tile, tile
 from moco.recipe import Recipe
-from moco.views import KEY, QUERY, Views
+from moco.two_views import KEY, QUERY, Views
 
 SHOWN = 6
 """Pairs of each kind."""

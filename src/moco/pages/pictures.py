@@ -28,7 +28,7 @@ from moco.pages.happened import Deed, happened, in_short, in_words
 from moco.pages.tiles import Tile, thumbnail, tile
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, Stored
-from moco.views import KEY, Views
+from moco.two_views import KEY, Views
 
 ROWS = 8
 NEAREST = 7

@@ -25,7 +25,7 @@ from moco.protocols.contender import Contender
 from moco.protocols.result import Result
 from moco.recipe import Pixels
 from moco.run.load import Kind
-from moco.views import Views
+from moco.two_views import Views
 
 _MOST_BYTES = 16 << 30
 """Of features that are kept for the next protocol."""

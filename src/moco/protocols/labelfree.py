@@ -24,7 +24,7 @@ from moco.protocols.contest import Contest
 from moco.protocols.interval import t_interval
 from moco.protocols.result import Cell, Result
 from moco.recipe import Pixels, Recipe, v2
-from moco.views import Views
+from moco.two_views import Views
 
 COLUMNS = ("numbers", "effective rank", "LiDAR", "alignment", "uniformity", "spread")
 READING = (

@@ -17,7 +17,7 @@ from moco.protocols.contender import Contender
 from moco.protocols.contest import Contest
 from moco.protocols.linear import crop_views
 from moco.recipe import Pixels
-from moco.views import Views
+from moco.two_views import Views
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from moco.protocols.interval import wilson_words
 from moco.protocols.probe import HELD_BACK, Judged, LinearScore, Probe, cells, classify, columns, swept
 from moco.protocols.result import Result
 from moco.recipe import Blur, Jitter, Recipe, View, v2
-from moco.views import Views
+from moco.two_views import Views
 
 CROPS = View(
     scale=(0.08, 1.0), jitter=Jitter(p=0.0), gray=0.0, blur=Blur(p=0.0), order=("jitter", "gray", "blur", "solarize")

@@ -17,7 +17,7 @@ from moco.recipe import Recipe
 from moco.recipe.views import REFERENCES, WHOLE
 from moco.scores.retrieval import retrieval_accuracy
 from moco.scores.rotation import rotation_accuracy, turned
-from moco.views import QUERY, Views
+from moco.two_views import QUERY, Views
 
 PROBE_EPOCH = 3 << 40
 """The epoch whose views the images are seen in: one that no training reaches."""

@@ -16,7 +16,7 @@ from moco.errors import MocoError
 from moco.recipe import Blur, Jitter, View, cifar, v1, v2
 from moco.recipe.drawn import Normalize
 from moco.recipe.views import CIFAR, MICROSCOPY, SIMCLR, V1, V2
-from moco.views import Photometry, Views, apply, draw, finish
+from moco.two_views import Photometry, Views, apply, draw, finish
 
 PHOTO = load_sample_image("china.jpg")  # 427 x 640 x 3
 PLAIN = Normalize(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
