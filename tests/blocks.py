@@ -7,7 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-FENCE = re.compile(r"(?:^<!-- (?P<mark>.*?) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```", re.S | re.M)
+FENCE = re.compile(
+    r"(?:^<!-- (?P<mark>(?:not run|theirs):.*?) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```", re.S | re.M
+)
 
 
 @dataclass(frozen=True)

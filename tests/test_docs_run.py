@@ -31,8 +31,17 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 LANGUAGES = {"bash", "python", "text", "json", "yaml", "toml", "dockerfile", "html", ""}
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 RUN = [
+    "README.md",
+    "docs/auto.md",
+    "docs/coming-from.md",
+    "docs/features.md",
+    "docs/gallery.md",
+    "docs/how-to.md",
+    "docs/index.md",
+    "docs/recipes.md",
     "docs/reference/commands.md",
     "docs/reference/python.md",
+    *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs" / "tutorials").glob("*.md")),
 ]
 """Pages whose blocks run; the blocks of all others are checked against the parsers."""
 
@@ -131,7 +140,7 @@ def test_the_blocks_of_a_page_run(page, made_once, tmp_path, monkeypatch):
 def run(words, name, trained):
     """One command of a page; the run of the folder gives way to one that the page trains itself."""
     told = of_moco(words)
-    if told and told[0] == "pretrain" and (out := told[told.index("--out") + 1]) not in trained:
+    if told and told[0] == "pretrain" and "--out" in told and (out := told[told.index("--out") + 1]) not in trained:
         shutil.rmtree(out, ignore_errors=True)
         trained.add(out)
     if words[:2] == ["pip", "install"]:

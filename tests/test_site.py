@@ -91,3 +91,15 @@ def test_the_reference_has_every_public_name_and_every_command(site):
 def test_the_scan_finds_what_it_looks_for():
     page = '<a href="https://a.b"></a><img src="//c.d/x.png"><link rel="canonical" href="https://e.f"><script src="https://g.h/s.js">'
     assert Fetched(page).addresses == ["//c.d/x.png", "https://g.h/s.js"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_it_can_be_read_and_searched_from_a_disk(site, tab):
+    seen = tab(site / "index.html")
+    seen.page.get_by_role("textbox", name="Search").click()
+    seen.page.get_by_role("textbox", name="Search").press_sequentially("RankMe")
+    first = seen.page.locator(".md-search-result__link").first
+    first.wait_for(timeout=30_000)
+    assert first.get_attribute("href").startswith("file:")
+    assert seen.outside == []
+    assert seen.errors == []

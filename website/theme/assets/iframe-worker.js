@@ -3,7 +3,7 @@ if (location.protocol === "file:") {
   self.Worker = class extends EventTarget {
     constructor(address) {
       super()
-      this.url = String(address)
+      this.url = new URL(address, location.href).href
       this.waiting = []
       this.frame = document.createElement("iframe")
       this.frame.hidden = true
