@@ -15,11 +15,25 @@ from browser import browser, tab  # noqa: F401  (fixtures)
 from sklearn.datasets import load_digits
 
 LONG = ("paper/test_leak", "test_distributed", "contracts/test_resume", "faults/", "gate/")
+SLOW = Path(__file__).with_name("slow.txt").read_text().split()
+"""Files of which a test takes seconds, or all together many; `make test-quick` leaves them out."""
+GIB_A_WORKER = 4
+"""A test may start four processes with torch in each."""
+
+
+def pytest_xdist_auto_num_workers():
+    """One worker for each core that this process may use, and no more than there is memory for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (GIB_A_WORKER << 30)
+    return max(1, min(cores, memory))
 
 
 def pytest_collection_modifyitems(items):
     """The files that take longest come first, so that no worker is left with one of them at the end."""
     items.sort(key=lambda item: next((n for n, name in enumerate(LONG) if name in item.nodeid), len(LONG)))
+    for item in items:
+        if item.nodeid.removeprefix("tests/").split("::")[0] in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,267 @@
+"""Every code block of the documents works: it runs, made small, or says why not and is checked against the parsers.
+
+Commands run in this process, with the flags of the page and behind them those that make it small. A page runs from top
+to bottom in a folder of its own, with photographs, labelled images, boxes, scans and a finished run in it.
+"""
+
+import ast
+import contextlib
+import importlib
+import io
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blocks import PAGES, ROOT, before_moco, blocks_of, commands_of, of_moco
+from PIL import Image
+from sklearn.datasets import load_sample_image
+from torch.distributed.run import get_args_parser
+
+from moco.cli import COMMANDS, main
+from moco.cli.pretrain import starting_recipe
+from moco.commands.pretrain import pretrain
+from moco.machine import Machine
+from moco.recipe import RECIPES, flatten, override, v2
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+LANGUAGES = {"bash", "python", "text", "json", "yaml", "toml", "dockerfile", "html", ""}
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+RUN = [
+    "README.md",
+    "docs/auto.md",
+    "docs/coming-from.md",
+    "docs/features.md",
+    "docs/gallery.md",
+    "docs/how-to.md",
+    "docs/index.md",
+    "docs/recipes.md",
+    "docs/reference/commands.md",
+    "docs/reference/python.md",
+    *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs" / "tutorials").glob("*.md")),
+]
+"""Pages whose blocks run; the blocks of all others are checked against the parsers."""
+
+ONE_THREAD = "--machine.device cpu --machine.precision fp32 --machine.threads 1 --machine.workers 1"
+SMALL = {
+    "pretrain": "--encoder.backbone resnet10w8 --encoder.stem small --encoder.norm-group 4 --encoder.dim 16 "
+    "--dictionary.size 16 --image-size 16 --batch 8 --epochs 1 --optim.lr 0.01 " + ONE_THREAD,
+    "evaluate": "--few 1 --few-draws 2 --finetune-steps 1 --finetune-epochs 1 --linear-epochs 1 --knn-k 2 "
+    + ONE_THREAD,
+    "embed": ONE_THREAD,
+    "transfer": "--views.short 64 --views.test 64 --views.longest 64 --schedule.steps 1 --batch 2 --parts.rois 8 "
+    "--parts.before-nms 30 10 --parts.after-nms 10 5 --looks 1 " + ONE_THREAD,
+    "predict": ONE_THREAD,
+    "cluster": "--k 2",
+}
+"""Put behind what a page says, so that a block takes a second."""
+INSTEAD = {"--time", "--steps", "--epochs", "--seeds", "--init"}
+"""Flags of `pretrain` that are parsed and then left out: SMALL says it, or a file of another library is needed."""
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda b: b.name)
+def test_blocks_name_their_language_and_why_they_are_not_run(block):
+    assert block.language in LANGUAGES
+    if block.mark:
+        assert re.fullmatch(r"(not run|theirs): \S.*", block.mark), block.mark
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=lambda b: b.name)
+def test_python_can_be_compiled(block):
+    ast.parse(block.code)
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "bash"], ids=lambda b: b.name)
+def test_shell_can_be_parsed(block):
+    done = subprocess.run(["bash", "-n"], input=block.code, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.ours and b.language in ("bash", "")], ids=lambda b: b.name)
+def test_commands_are_taken_by_their_parsers(block, monkeypatch):
+    whole = " ".join(b.code for b in BLOCKS if b.page == block.page)
+    variables = dict(re.findall(r"^(\w+)=[\"'](.*?)[\"']$", whole.replace("\\\n", " "), re.M))
+    code = re.sub(r"\$(\w+)", lambda m: variables.get(m[1], m[0]), block.code)
+    for words in commands_of(code) if block.language == "bash" else []:
+        if (told := of_moco(words)) is not None:
+            parses(told, monkeypatch)
+        if words[0] in ("torchrun", "srun") and "torchrun" in words:
+            get_args_parser().parse_args([*before_moco(words[words.index("torchrun") + 1 :]), "script.py"])
+        if words[:2] == ["pip", "install"]:
+            for extra in re.findall(r"\[(.*?)\]", " ".join(words)):
+                assert set(extra.split(",")) <= {*EXTRAS, *("s3", "http")}, extra
+
+
+class Parsed(Exception):  # noqa: N818
+    """The arguments fit."""
+
+
+def parses(told, monkeypatch):
+    """The command's own parser takes these words; nothing is done."""
+    if not told or told[0] in ("--help", "--version") or "--help" in told:
+        return
+    assert told[0] in COMMANDS, told[0]
+    room = importlib.import_module(f"moco.cli.{told[0]}")
+
+    def take(*arguments, **more):
+        parse(*arguments, **more)
+        raise Parsed
+
+    parse = importlib.import_module("moco.cli.parse").parse
+    with monkeypatch.context() as patched, contextlib.suppress(Parsed):
+        patched.setattr(room, "parse", take)
+        patched.setattr(room, "starting_recipe", named, raising=False)
+        room.run(list(told[1:]))
+        assert told == ["study"], f"{told} was not parsed"
+
+
+def named(name):
+    """The recipe of that name; of a file that only the page has, one that has all fields."""
+    return starting_recipe(name) if name in RECIPES else v2()
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_the_blocks_of_a_page_run(page, made_once, tmp_path, monkeypatch):
+    shutil.copytree(made_once("documents", make_world), tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    scope, trained = {}, set()
+    for block in blocks_of(ROOT / page):
+        if block.runs and block.language == "python":
+            exec(compile(block.code, block.name, "exec"), scope)
+        elif block.runs and block.language == "bash":
+            for words in commands_of(block.code):
+                run(words, block.name, trained)
+
+
+def run(words, name, trained):
+    """One command of a page; the run of the folder gives way to one that the page trains itself."""
+    told = of_moco(words)
+    if told and told[0] == "pretrain" and "--out" in told and (out := told[told.index("--out") + 1]) not in trained:
+        shutil.rmtree(out, ignore_errors=True)
+        trained.add(out)
+    if words[:2] == ["pip", "install"]:
+        return
+    if told is None:
+        assert subprocess.run(words, capture_output=True).returncode == 0, (name, words)
+        return
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = exit_code(small(told))
+    assert code == 0, f"{name}: moco {' '.join(told)} ended with {code}"
+    if ">" in words:
+        Path(words[-1]).write_text(said.getvalue())
+
+
+def exit_code(told):
+    try:
+        main(told)
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def small(told):
+    """The command with what makes it quick in the place of what makes it long."""
+    if "--help" in told or not told or told[0] not in SMALL:
+        return list(told)
+    kept, leaving = [], False
+    fewer = {word for word in SMALL[told[0]].split() if word.startswith("--")} | INSTEAD
+    for word in told:
+        leaving = word in fewer if word.startswith("--") else leaving
+        kept += [] if leaving else [word]
+    return kept + SMALL[told[0]].split()
+
+
+def make_world(folder):
+    """What the pages speak of, small: the folder that they are run in."""
+    flower, china = load_sample_image("flower.jpg"), load_sample_image("china.jpg")
+    draw = np.random.default_rng(0)
+
+    def part(side=32):
+        image = (flower, china)[int(draw.integers(2))]
+        top, left = draw.integers(0, 427 - side), draw.integers(0, 640 - side)
+        return image[top : top + side, left : left + side]
+
+    def save(path, pixels):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+    for i in range(24):
+        save(folder / "photos" / f"{i}.jpg", part())
+        save(folder / "scans" / f"{i}.png", (part().mean(axis=2) * 16).astype(np.uint16))
+    for i in range(12):
+        for name in ("cat", "dog"):
+            save(folder / "labelled" / name / f"{i}.jpg", part())
+    make_bands(folder, draw)
+    make_boxes(folder / "boxes", part, save)
+    (folder / "street.py").write_text(next(b.code for b in BLOCKS if "def street" in b.code))
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    machine = Machine(device="cpu", precision="fp32", threads=1, workers=1)
+    words = iter(small(["pretrain"])[1:])
+    recipe = override(v2(), {k: v for k, v in numbers(words).items() if not k.startswith("machine")})
+    (folder / "runs").mkdir()
+    for name in ("photos", "other"):
+        pretrain(folder / "photos", folder / "runs" / name, recipe, machine=machine, until=1)
+
+
+def numbers(words):
+    """SMALL's flags as fields of a recipe."""
+    found = {}
+    for flag in words:
+        value = next(words)
+        found[flag[2:].replace("-", "_")] = float(value) if "." in value else int(value) if value.isdigit() else value
+    return found
+
+
+def make_bands(folder, draw):
+    import tifffile
+
+    for kind, channels in (("slides", 2), ("scenes", 4)):
+        (folder / kind).mkdir()
+        for i in range(10):
+            values = draw.integers(1, 4000, (64, 64, channels)).astype(np.uint16)
+            tifffile.imwrite(folder / kind / f"{i}.tif", values, photometric="minisblack", planarconfig="contig")
+
+
+def make_boxes(folder, part, save):
+    bounds = "<bndbox><xmin>8</xmin><ymin>8</ymin><xmax>40</xmax><ymax>44</ymax></bndbox>"
+    box = f"<object><name>cell</name>{bounds}</object>"
+    for i in range(8):
+        save(folder / "JPEGImages" / f"{i}.jpg", part(64))
+        size = "<size><width>64</width><height>64</height><depth>3</depth></size>"
+        page = f"<annotation><filename>{i}.jpg</filename>{size}{box}</annotation>"
+        (folder / "Annotations").mkdir(exist_ok=True)
+        (folder / "Annotations" / f"{i}.xml").write_text(page)
+    (folder / "ImageSets" / "Main").mkdir(parents=True)
+    for name, numbers_of in (("train", range(6)), ("val", range(6, 8)), ("trainval", range(6)), ("test", range(6, 8))):
+        (folder / "ImageSets" / "Main" / f"{name}.txt").write_text("".join(f"{i}\n" for i in numbers_of))
+
+
+def test_each_number_of_a_recipe_is_the_one_of_its_page():
+    """docs/reference/recipe-numbers.md, row by row."""
+    lines = (ROOT / "docs" / "reference" / "recipe-numbers.md").read_text().splitlines()
+    head = next(line for line in lines if line.startswith("| field"))
+    names = [cell.strip() for cell in head.strip("|").split("|")][1:-1]
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    assert names == ["v1", "v2", "ig-1b", "cifar", "simclr"]
+    assert len(rows) > 30
+    for field, *stated, source in rows:
+        assert source, field
+        for name, text in zip(names, stated, strict=True):
+            leaves = flatten(RECIPES[name]())
+            value = leaves.get(field.strip("`"), "")
+            assert text == (" ".join(map(str, value)) if isinstance(value, tuple) else str(value)), (field, name)
+
+
+def test_a_block_that_is_not_true_is_found(monkeypatch):
+    with pytest.raises(SystemExit):
+        parses(["pretrain", "v2", "--data", "x", "--out", "y", "--no-such-flag", "3"], monkeypatch)
+    with pytest.raises(AssertionError):
+        parses(["trian"], monkeypatch)
+    assert of_moco(["torchrun", "--standalone", "-m", "moco", "embed", "x"]) == ["embed", "x"]
+    assert of_moco(["moco", "show", ">", "x.json"]) == ["show"]
+    assert "--steps" not in small(["pretrain", "--data", "d", "--steps", "5"])
