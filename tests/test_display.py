@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 
 import pytest
 from rich.console import Console
@@ -129,3 +130,19 @@ def test_an_open_output_gets_every_line(tmp_path):
         for i in range(3):
             tell.note(f"line {i}")
     assert (tmp_path / "out.txt").read_text() == "line 0\nline 1\nline 2\n"
+
+
+def test_in_a_terminal_of_80_columns_no_line_is_longer_and_no_number_is_cut(clock):
+    file = io.StringIO()
+    tell = Terminal(Console(file=file, width=80, height=24, force_terminal=True, highlight=False, color_system=None))
+    tell.note("a long line about the images, " * 6)
+    tell.row(
+        training(1, "normal: learning; a query finds its key among 65,537 in 50% of cases (loss 6.93)"), 1, 2000, 9e4
+    )
+    tell.close()
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", file.getvalue())]
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    text = " ".join(" ".join(lines).split())
+    for words in ("loss 2.000 (chance 4.00), contrast accuracy 50%, 10 images/s, waiting for data 25%, 1.0 GiB",
+                  "25.0 h left", "1/2000", "(loss 6.93)"):  # fmt: skip
+        assert words in text

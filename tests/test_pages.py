@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,8 @@ from moco.device import place
 from moco.encoder import build_encoder
 from moco.errors import MocoError
 from moco.machine import Machine
-from moco.pages.curves import MOST_POINTS, curves, series
+from moco.pages.curves import curves, series
+from moco.pages.drawing import MOST_POINTS
 from moco.pages.pictures import NEAREST, neighbours, view_rows
 from moco.pages.words import duration, settings, view_words
 from moco.preprocess import Preprocess
@@ -112,7 +115,10 @@ def test_the_page_loads_nothing_from_elsewhere(made: Path) -> None:
     assert set(re.findall(r'(?:src|href)="([a-z]*:|#)', html)) == {"data:", "#"}
     assert len(re.findall(r"(?:src|href)=", html)) == len(re.findall(r'(?:src|href)="(?:data:image/|#)', html))
     assert "default-src 'none'" in html
-    assert not re.search(r"<script|<link|<iframe|@import|url\(", html)
+    assert not re.search(r"<link|<iframe|@import|url\(", html)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html, "no other script runs"
     assert len(html) < 3_000_000
 
 
@@ -175,6 +181,34 @@ def test_a_run_that_has_only_begun_has_a_page(run: RunDirectory) -> None:
     assert "The nearest neighbours are left out: the encoder is written with the first checkpoint" in html
     assert "What the encoder was shown" in html
     assert "moco evaluate" in html
+
+
+def test_damaged_lines_of_the_log_are_counted_and_left_out(run: RunDirectory) -> None:
+    good = run.log.read_text().splitlines()
+    run.log.write_text("\n".join([*good[:3], "garb<age", *good[3:5], "[]", *good[5:]]) + "\n")
+    html = html_of(run)
+    assert re.search(r"2 lines of log.jsonl are\s+damaged and left out", html)
+    assert "Contrast accuracy" in html
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_log_without_a_step_and_one_of_a_single_step_have_a_page(run: RunDirectory, n: int) -> None:
+    write_log(run, rows(1)[1:] if n else [])
+    html = html_of(run)
+    assert ("Contrast accuracy" in html) == bool(n)
+    assert ("no step of this run" in html) != bool(n)
+
+
+def test_neighbours_are_counted_by_class_where_images_state_one(run: RunDirectory, made: Path, tmp_path: Path) -> None:
+    assert "Which classes lie next to which" not in html_of(run), "one folder is no class"
+    for label in ("cat's <b>", "dog"):
+        shutil.copytree(made / "images" / EVIL, tmp_path / "images" / label)
+    source = open_source(tmp_path / "images")
+    record = DataRecord(str(tmp_path / "images"), len(source), fingerprint(source))
+    run.write("data.json", asdict(record))
+    html = html_of(run)
+    assert "Which classes lie next to which" in html
+    assert "cat&#39;s &lt;b&gt;" in html
 
 
 def test_a_recipe_alone_has_a_page(run: RunDirectory) -> None:
@@ -251,7 +285,7 @@ def test_neighbours_leave_out_the_image_itself_and_frame_copies(made: Path) -> N
             return torch.nn.functional.adaptive_avg_pool2d(x, 8).flatten(1)
 
     source, preprocess = open_source(made / "images"), Preprocess(32, RECIPE.normalize)
-    found = neighbours(source, Coarse(), preprocess, place(Machine(device="cpu", precision="fp32")))
+    found = neighbours(source, Coarse(), preprocess, place(Machine(device="cpu", precision="fp32")), 100)
     assert found.searched == 31
     assert found.width == 192
     for image, nearest in found.rows:

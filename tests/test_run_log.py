@@ -7,7 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from moco.errors import MocoError
-from moco.run.log import Log, read_log
+from moco.run.log import Log, read_log, readable_rows
 
 
 def write(folder, *rows, step=-1):
@@ -61,6 +61,15 @@ def test_another_damaged_line_is_named_by_its_number_and_the_file_stays(tmp_path
         with pytest.raises(MocoError, match=r"log.jsonl, line 2, is damaged .*delete that line"):
             reader()
     assert path.read_bytes() == before
+
+
+def test_whoever_only_looks_gets_the_good_lines_and_how_many_are_damaged(tmp_path):
+    path = tmp_path / "log.jsonl"
+    assert readable_rows(path) == ([], 0)
+    path.write_text("")
+    assert readable_rows(path) == ([], 0)
+    path.write_text("\n".join([json.dumps(row(1)), "garbage", "[1]", json.dumps(row(3)), '{"step": 4, "ep']))
+    assert readable_rows(path) == ([row(1), row(3)], 2)
 
 
 def scalars(folder):

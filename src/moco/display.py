@@ -18,6 +18,7 @@ from rich.text import Text
 
 from moco.protocols.result import Cell, Format, Result, number_words
 from moco.recipe.auto import Choice
+from moco.run.words import left_words, score_words, step_words
 
 _COLOURS = {"normal": "green", "look": "yellow", "bad": "red"}
 
@@ -112,7 +113,7 @@ class Terminal:
             self._draw(row, step, steps, seconds_left)
         elif step == steps or step == 1 or time.monotonic() - self._printed > 10:
             self._printed = time.monotonic()
-            self.note(f"step {step:,}/{steps:,}, epoch {row['epoch']}: {_numbers(row)}, {_left(seconds_left)}")
+            self.note(f"step {step:,}/{steps:,}, epoch {row['epoch']}: {step_words(row)}, {left_words(seconds_left)}")
         if row.get("health", "") != self._health:
             changed = row["health"].split(";")[0].split("(")[0] != self._health.split(";")[0].split("(")[0]
             self._health = row["health"]
@@ -122,15 +123,7 @@ class Terminal:
     def _measured(self, row: dict[str, Any]) -> None:
         if "knn" not in row:
             self._scored = time.monotonic()
-        names = {"knn": "kNN", "rank": "effective rank", "rotation": "turns found"}
-        shown = [
-            f"{names.get(k, k)} {v:.1%}" if k in ("knn", "rotation") else f"{names.get(k, k)} {v:.3g}"
-            for k, v in row.items()
-            if k not in ("step", "epoch", "judged_in") and v is not None
-        ]
-        done = f"after step {row['step']:,}" if "judged_in" in row else f"after epoch {row['epoch']}"
-        when = done if row["step"] else "before training"
-        self.note(f"{when}: {', '.join(shown)}")
+        self.note(score_words(row))
 
     def _draw(self, row: dict[str, Any], step: int, steps: int, seconds_left: float | None) -> None:
         if self._live is None:
@@ -146,10 +139,10 @@ class Terminal:
             self._live = Live(console=self.console, refresh_per_second=4)
             self._live.start()
         assert self._progress is not None
-        self._progress.update(self._progress.task_ids[0], completed=step, left=_left(seconds_left))
+        self._progress.update(self._progress.task_ids[0], completed=step, left=left_words(seconds_left))
         grid = Table.grid()
         grid.add_row(self._progress.get_renderable())
-        grid.add_row(Text(_numbers(row)))
+        grid.add_row(Text(step_words(row)))
         if "health" in row:
             grid.add_row(Text(row["health"], style=_COLOURS[row["level"]]))
         self._live.update(grid)
@@ -197,26 +190,3 @@ def _cell(cell: Cell, kind: Format) -> Text:
         low, high = (shown(v).removesuffix("%") for v in cell.interval)
         text.append(f"\n{low} to {high}", style="dim")
     return text
-
-
-def _numbers(row: dict[str, Any]) -> str:
-    contrast = f" (chance {row['chance']:.2f}), contrast accuracy {row['accuracy']:.0%}" if "chance" in row else ""
-    rate = row["images_per_second"]
-    return (
-        f"loss {_number(row['loss'])}{contrast}, {rate:,.{0 if rate >= 10 else 1}f} images/s, "
-        f"waiting for data {row['data_wait']:.0%}, {row['memory_gib']:.1f} GiB"
-    )
-
-
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.3f}"
-
-
-def _left(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s left"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min left"
-    return f"{seconds / 3600:.1f} h left" if seconds < 172_800 else f"{seconds / 86400:.1f} days left"

@@ -43,6 +43,7 @@ class Views:
 
     def __init__(self, recipe: Recipe, key: bool = True) -> None:
         self.views = (recipe.query_view, recipe.key_view or recipe.query_view)[: 2 if key else 1]
+        self.own_key = recipe.key_view is not None
         self.seed, self.size, self.normalize = recipe.seed, recipe.image_size, recipe.normalize
         self.pixels = recipe.pixels
         self.channels = channels_of(self.pixels)

@@ -9,7 +9,7 @@ import numpy as np
 
 from moco import distributed
 from moco.commands.opened import open_for_images
-from moco.commands.tell import Silent, Teller
+from moco.commands.tell import Teller, listener
 from moco.data.open import open_source
 from moco.data.pieces import pieces
 from moco.data.seen import seen
@@ -39,7 +39,7 @@ def embed_images(
     """
     machine = machine or Machine()
     with distributed.processes(machine.device, machine.timeout_seconds):
-        tell = tell if tell is not None and distributed.main_process() else Silent()
+        tell = listener(tell)
         if out is not None:
             distributed.on_main(lambda: refuse_other_suffixes(Path(out)))
         found = _embedded(encoder, data, features, machine, tell)

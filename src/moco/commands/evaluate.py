@@ -12,7 +12,7 @@ from typing import Any
 from moco import distributed
 from moco.commands.opened import open_for_images
 from moco.commands.parts import Name, open_parts, refuse_unclear_data
-from moco.commands.tell import Silent, Teller
+from moco.commands.tell import Teller, listener
 from moco.data.labelled import Labelled
 from moco.data.open import open_source
 from moco.data.pieces import labelled_pieces, pieces
@@ -66,7 +66,7 @@ def evaluate(
     judges = [named_protocol(one) if isinstance(one, str) else one for one in protocols]
     refuse_unclear_data(data, train, test, split)
     with distributed.processes(machine.device, machine.timeout_seconds):
-        tell = tell if tell is not None and distributed.main_process() else Silent()
+        tell = listener(tell)
         opened = open_for_images(encoder, tell)
         folder, name = _where(encoder, opened, out), slug(os.fspath(_the(data, test)))
         distributed.on_main(lambda: refuse_unwritable(folder))  # rather now than after what takes hours

@@ -22,7 +22,7 @@ from moco.commands.initialise import begin_, weights_of
 from moco.commands.logged import finish, logged
 from moco.commands.made_of import made_of
 from moco.commands.start import Start, record_of, start
-from moco.commands.tell import Silent, Teller
+from moco.commands.tell import Teller, listener
 from moco.commands.watch import KNNWatch, open_watched
 from moco.data.decide import Asked, Decided
 from moco.data.left_out import FILE, left_out, tally
@@ -84,7 +84,7 @@ def pretrain(
     machine, out = machine or Machine(), Path(out)
     ask = Ask(time, views, changes or {})
     with distributed.processes(machine.device, machine.timeout_seconds):
-        tell = tell if tell is not None and distributed.main_process() else Silent()
+        tell = listener(tell)
         distributed.on_main(lambda: refuse_unknown_or_missing(log))
         distributed.on_main(lambda: refuse_unusable(out))  # what is quickly said comes before what takes time
         find_device(machine.device)

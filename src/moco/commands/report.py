@@ -13,13 +13,19 @@ from moco.data.source import Source, fingerprint
 from moco.device import place
 from moco.errors import MocoError
 from moco.machine import Machine
+from moco.pages.alike import shown_reasons
 from moco.pages.page import Pictures, page
-from moco.pages.pictures import neighbours, view_rows
+from moco.pages.pairs import hardest
+from moco.pages.pictures import budget, neighbours, view_rows
 from moco.preprocess import Preprocess
 from moco.protocols.result import read_results
+from moco.recipe import Recipe
 from moco.run.atomic import write_text
 from moco.run.directory import RunDirectory, find_run
 from moco.run.encoder_file import read_encoder
+
+EXPLAINED = 4
+"""Pairs of neighbours whose reasons are looked for."""
 
 
 def report(path: str | os.PathLike[str]) -> Path:
@@ -61,18 +67,33 @@ def _pictures(run: RunDirectory) -> Pictures:
     except MocoError as error:
         pictures.notes.append(f"The pictures of images are left out, because the data cannot be opened: {error}.")
         return pictures
-    _add_neighbours(pictures, run, source)
+    _add_what_it_finds(pictures, run, source)
     return pictures
 
 
-def _add_neighbours(pictures: Pictures, run: RunDirectory, source: Source) -> None:
+def _add_what_it_finds(pictures: Pictures, run: RunDirectory, source: Source) -> None:
+    """Neighbours, the reasons for them, and the hardest pairs: what takes an encoder."""
     if not run.encoder.exists():
         pictures.notes.append("The nearest neighbours are left out: the encoder is written with the first checkpoint.")
         return
     try:
-        encoder, recipe, _ = read_encoder(run.encoder)
+        encoder, recipe, step = read_encoder(run.encoder)
         preprocess = Preprocess.of(recipe)
         placement = place(Machine(precision="fp32"))
-        pictures.neighbours = neighbours(seen(source, recipe.pixels), encoder.backbone, preprocess, placement)
+        images = seen(source, recipe.pixels)
+        may = budget(images, encoder.backbone, preprocess.size, preprocess.channels, placement)
+        pictures.neighbours = neighbours(images, encoder.backbone, preprocess, placement, may.searched)
+        pictures.pairs = hardest(images, encoder, recipe, placement, may.paired, _epoch(step, recipe, len(images)))
     except MocoError as error:
         pictures.notes.append(f"The nearest neighbours are left out: {error}.")
+        return
+    try:
+        pairs = pictures.neighbours.pairs[:EXPLAINED]
+        pictures.reasons = shown_reasons(images, encoder.backbone, preprocess, placement, pairs, may.passes)
+    except MocoError as error:
+        pictures.notes.append(f"What makes images alike is left out: {error}.")
+
+
+def _epoch(step: int, recipe: Recipe, images: int) -> int:
+    """The epoch after the last whole one of an encoder: views that it has not been trained on."""
+    return step // max(1, images // recipe.batch) + 1

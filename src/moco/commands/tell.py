@@ -1,10 +1,12 @@
-"""Who is told how a command goes: the command line draws it, Python code may listen, or nobody does."""
+"""Who is told how a command goes: the command line draws it, a notebook shows it, Python code may listen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from moco import distributed
+from moco.commands.notebook import Notebook, in_notebook
 from moco.protocols.result import Result
 from moco.recipe.auto import Choice
 from moco.run.show import Show
@@ -44,3 +46,10 @@ class Silent:
 
     def results(self, result: Result) -> None:
         """Nothing."""
+
+
+def listener(tell: Teller | None) -> Teller:
+    """Who was named; else the cell of a notebook, where there is one; else nobody. On the main process alone."""
+    if not distributed.main_process():
+        return Silent()
+    return tell if tell is not None else Notebook() if in_notebook() else Silent()

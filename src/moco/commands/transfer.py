@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from moco import distributed
-from moco.commands.tell import Silent, Teller
+from moco.commands.tell import Teller, listener
 from moco.device import Placement, find_device, place_all
 from moco.errors import MocoError
 from moco.machine import Machine
@@ -78,7 +78,7 @@ def transfer(
     recipe = named_task(task) if isinstance(task, str) else task
     _refuse_unclear(labels, seeds, start, looks)
     with distributed.processes(machine.device, machine.timeout_seconds):
-        tell = tell if tell is not None and distributed.main_process() else Silent()
+        tell = listener(tell)
         distributed.on_main(lambda: refuse_unwritable(out))
         find_device(machine.device)
         own_groups(recipe)

@@ -64,13 +64,13 @@ def alike(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
     """Both with one list of classes; raises MocoError where an image of `test` is of a class that `train` has not."""
     learnt, judged = ({one.classes[n] for n in np.unique(one.labels)} for one in (train, test))
     if judged - learnt:
-        strange = sorted(judged - learnt, key=_by_size_or_letter)
+        strange = sorted(judged - learnt, key=by_size_or_letter)
         raise MocoError(
             f"{test.source.description}: its class{'es' if len(strange) > 1 else ''} {_first(strange)} "
             f"{'are' if len(strange) > 1 else 'is'} not among those to learn from ({_first(list(learnt))}, of "
             f"{train.source.description}); name the folders alike, or leave such images out"
         )
-    classes = tuple(sorted(learnt, key=_by_size_or_letter))
+    classes = tuple(sorted(learnt, key=by_size_or_letter))
     if len(classes) < 2:
         raise MocoError(f"{train.source.description}: all images are of one class, {classes[0]}; {_LAYOUT}")
     number = {word: n for n, word in enumerate(classes)}
@@ -93,7 +93,7 @@ def by_labels(source: Source, bank: Source | None = None) -> Labelled:
             f"{source.description}: none of its classes ({_first(words)}) is one of {bank.description} "
             f"({_first(bank_words)}), so nothing learnt there can be judged here; name the folders alike"
         )
-    classes = tuple(sorted({*words, *bank_words}, key=_by_size_or_letter))
+    classes = tuple(sorted({*words, *bank_words}, key=by_size_or_letter))
     if len(classes) < 2:
         raise MocoError(f"{source.description}: all images are of one class, {classes[0]}; {_LAYOUT}")
     number = {word: n for n, word in enumerate(classes)}
@@ -142,10 +142,10 @@ def _stated(source: Source) -> list[str]:
 
 def _first(words: list[str]) -> str:
     """The first few classes, for a sentence."""
-    kinds = sorted({*words}, key=_by_size_or_letter)
+    kinds = sorted({*words}, key=by_size_or_letter)
     return ", ".join(kinds[:4]) + (" ..." if len(kinds) > 4 else "")
 
 
-def _by_size_or_letter(word: str) -> tuple[bool, int, str]:
+def by_size_or_letter(word: str) -> tuple[bool, int, str]:
     """Numbers by size, before words by letter."""
     return (False, int(word), word) if word.isdecimal() else (True, 0, word)

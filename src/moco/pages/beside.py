@@ -8,7 +8,7 @@ from moco.errors import MocoError
 from moco.protocols.result import Result, number_words, read_results
 from moco.recipe import flatten
 from moco.run.directory import BEGINNING, RunDirectory, is_run
-from moco.run.log import Row, read_log
+from moco.run.log import Row, readable_rows
 
 _MEASURES = {
     "knn": "kNN, % (of --watch)",
@@ -71,7 +71,7 @@ def _different(run: RunDirectory, other: RunDirectory) -> set[str] | None:
 
 
 def _rows(one: RunDirectory, two: RunDirectory) -> list[tuple[str, str, str]]:
-    logs = [read_log(run.log) for run in (one, two)]
+    logs = [readable_rows(run.log)[0] for run in (one, two)]
     steps = [f"{log[-1]['step']:,}" if log else "0" for log in logs]
     rows = [("steps", steps[0], steps[1])]
     found = [(words, [_last(log, name) for log in logs], name) for name, words in _MEASURES.items()]

@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
-from numpy.typing import NDArray
 
+from moco.pages.drawing import Floats, Line, Plot, csv, svg
 from moco.run.log import Row
-
-BLUE, ORANGE, GREY, INK = "#2f6fbf", "#d9822b", "#8a929c", "#3c4450"
-SIZES = {"wide": (5.8, 3.0), "half": (4.7, 2.5), "third": (3.0, 2.1)}
-"""Inches at which a picture is shown at its own size on a page 1,040 px wide."""
-
-MOST_POINTS = 400
-"""Points of a curve; more are averaged in groups, so that a long run makes no large page."""
-
-Floats = NDArray[np.float64]
-
-_STYLE: Any = {  # versions of matplotlib differ in how they type it
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#c3c9d1",
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "font.size": 9,
-    "grid.color": "#e8ebef",
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "moco",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -56,9 +19,11 @@ class Curve:
     title: str
     reading: str
     picture: str
-    """SVG, as a data: address."""
+    """SVG, for the page to hold."""
     size: str
-    """One of SIZES."""
+    """One of `drawing.SIZES`."""
+    numbers: str
+    """The same as comma-separated values."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +36,11 @@ class Group:
 
 def curves(rows: Sequence[Row]) -> list[Group]:
     """What a log shows, the most telling first; a curve without a single number is left out."""
-    with mpl.rc_context(_STYLE):
-        groups = [
-            Group("Is it learning?", [*_loss(rows), *_knn(rows), *_found(rows), *_similarity(rows)]),
-            Group("What do its features look like?", _scores(rows)),
-            Group("How did the run go?", _progress(rows)),
-        ]
+    groups = [
+        Group("Is it learning?", [*_loss(rows), *_knn(rows), *_found(rows), *_similarity(rows)]),
+        Group("What do its features look like?", _scores(rows)),
+        Group("How did the run go?", _progress(rows)),
+    ]
     return [group for group in groups if group.curves]
 
 
@@ -95,30 +59,27 @@ def _loss(rows: Sequence[Row]) -> list[Curve]:
     steps, values = series(rows, "loss")
     if not len(steps):
         return []
-    figure, axes = _panel(rows, "wide")
-    _draw(axes, steps, values, BLUE, "loss")
     reading, chance = "Low is good.", series(rows, "chance")[1]
     settled = _settled(rows, "loss")
-    low, high = float(settled.min()), float(settled.max())
+    low, high, level = float(settled.min()), float(settled.max()), None
     if len(chance):
         negatives = round(math.expm1(chance[-1]))
-        label = f"chance, ln(1 + {negatives:,}) = {chance[-1]:.2f}"
-        axes.axhline(chance[-1], color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label=label)
-        high = max(high, float(chance[-1]))
+        level = (float(chance[-1]), f"chance, {chance[-1]:.2f}")
+        high = max(high, level[0])
         reading = (
             "Low is good. The dashed line is guessing: the loss of a query that cannot tell its own key from the "
-            f"{negatives:,} negatives beside it."
+            f"{negatives:,} negatives beside it, ln(1 + {negatives:,})."
         )
-    if (end := _filling_end(rows)) is not None:
-        axes.axvspan(axes.get_xlim()[0], end, color="#f3ecdf", linewidth=0, label="dictionary filling")
+    shaded = None if (end := _filling_end(rows)) is None else (end, "dictionary filling")
+    if shaded:
         reading += (
             " While the dictionary of keys is filling (shaded), the negatives are still random vectors and easy to "
             "tell apart, so the loss starts low and rises; that is normal."
         )
     margin = 0.06 * max(high - low, 0.1)
-    axes.set_ylim(low - margin, high + margin)
-    _legend(axes)
-    return [Curve("Loss", reading, _svg(figure), "wide")]
+    lines = [Line("loss", steps, values)]
+    plot = Plot(lines, _last(rows), low - margin, high + margin, level=level, shaded=shaded)
+    return [_curve("Loss", reading, plot, "wide")]
 
 
 def _filling_end(rows: Sequence[Row]) -> float | None:
@@ -148,21 +109,24 @@ def _found(rows: Sequence[Row]) -> list[Curve]:
 
 
 def _similarity(rows: Sequence[Row]) -> list[Curve]:
+    named = (("positive", "same image"), ("negative", "different images"))
+    found = [(label, *series(rows, name)) for name, label in named]
     lines = [
-        ("positive", "two views of one image", BLUE),
-        ("negative", "views of different images", ORANGE),
+        Line(label, steps, values, "second" if label == named[1][1] else "first")
+        for label, steps, values in found
+        if len(steps)
     ]
-    if not any(len(series(rows, name)[0]) for name, _, _ in lines):
+    if not lines:
         return []
-    figure, axes = _panel(rows, "half")
-    for name, label, colour in lines:
-        _draw(axes, *series(rows, name), colour, label)
-    _legend(axes)
+    low = min(float(line.values.min()) for line in lines)
+    high = max(float(line.values.max()) for line in lines)
+    margin = 0.05 * max(high - low, 0.1)
     reading = (
-        "Mean cosine. The gap between the lines is what is learnt; if both stay near 1, all images look the same to "
-        "the encoder."
+        "Mean cosine of two views. The gap between the lines is what is learnt; if both stay near 1, all images look "
+        "the same to the encoder."
     )
-    return [Curve("Similarity of query and key", reading, _svg(figure), "half")]
+    plot = Plot(lines, _last(rows), low - margin, high + margin)
+    return [_curve("Similarity of query and key", reading, plot, "half")]
 
 
 def _knn(rows: Sequence[Row]) -> list[Curve]:
@@ -262,62 +226,22 @@ def _single(
     steps, values = series(rows, name)
     if not len(steps):
         return []
-    figure, axes = _panel(rows, size)
-    _draw(axes, steps, values, BLUE, title)
     top = float(_settled(rows, name).max())
+    low, high = float(values.min()), float(values.max())
+    margin = 0.06 * max(high - low, 1e-3 * max(abs(high), 1e-9))
     if percent:
-        axes.set_ylim(0, min(1.02, max(0.05, 1.15 * top)))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        low, high = 0.0, min(1.02, max(0.05, 1.15 * top))
     elif floor is not None:
-        axes.set_ylim(floor, 1.08 * max(top, 1e-12))
-    return [Curve(title, reading, _svg(figure), size)]
-
-
-def _panel(rows: Sequence[Row], size: str) -> tuple[Figure, Axes]:
-    """An empty picture from step 0 to the last of the log."""
-    figure = Figure(figsize=SIZES[size], layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xlabel("step")
-    last = max(1, rows[-1]["step"])
-    axes.set_xlim(-0.012 * last, 1.012 * last)  # room for a marker at either end
-    axes.xaxis.set_major_locator(MaxNLocator(3 if size == "third" else 5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    return figure, axes
-
-
-def _draw(axes: Axes, steps: Floats, values: Floats, colour: str, label: str) -> None:
-    """The curve; where it has many points, these pale, and their running mean over a tenth of the picture on top."""
-    x, y = _thin(steps), _thin(values)
-    if len(x) >= 60:
-        axes.plot(x, y, color=colour, linewidth=0.8, alpha=0.3)
-        axes.plot(x, _smooth(y, len(y) // 20), color=colour, linewidth=1.9, label=label)
+        low, high = floor, 1.08 * max(top, 1e-12)
     else:
-        axes.plot(x, y, color=colour, linewidth=1.9, label=label, marker="o", markersize=3.6 if len(x) < 25 else 0)
+        low, high = low - margin, high + margin
+    plot = Plot([Line(title.lower(), steps, values)], _last(rows), low, high, percent=percent, legend=False)
+    return [_curve(title, reading, plot, size)]
 
 
-def _thin(values: Floats) -> Floats:
-    """At most MOST_POINTS means of neighbouring values."""
-    if len(values) <= MOST_POINTS:
-        return values
-    return np.array([part.mean() for part in np.array_split(values, MOST_POINTS)])
+def _curve(title: str, reading: str, plot: Plot, size: str) -> Curve:
+    return Curve(title, reading, svg(plot, size, title), size, csv(plot.lines))
 
 
-def _smooth(values: Floats, width: int) -> Floats:
-    """The mean of the middle half of each value and `width` on either side, fewer at the ends."""
-    smooth = np.empty(len(values))
-    for i in range(len(values)):
-        near = np.sort(values[max(0, i - width) : i + width + 1])
-        quarter = len(near) // 4
-        smooth[i] = near[quarter : len(near) - quarter].mean()
-    return smooth
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1, handlelength=1.6)
-
-
-def _svg(figure: Figure) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
-    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+def _last(rows: Sequence[Row]) -> int:
+    return max(1, int(rows[-1]["step"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shlex
 from dataclasses import dataclass, field
@@ -10,17 +12,19 @@ from typing import Any
 
 from moco.data.loader import Plan
 from moco.data.names import printable
+from moco.pages.alike import Shown
 from moco.pages.beside import sides
 from moco.pages.chosen import chosen
 from moco.pages.curves import curves, series
+from moco.pages.pairs import Pairs
 from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
-from moco.pages.style import template
+from moco.pages.style import script, template
 from moco.pages.tables import table_of
 from moco.pages.words import duration, settings, view_words
 from moco.protocols.result import Result
 from moco.recipe import Recipe
 from moco.run.directory import RunDirectory
-from moco.run.log import Row, read_log
+from moco.run.log import Row, readable_rows
 
 MOST_SKIPPED = 50
 """Skipped files that are listed; the rest are counted."""
@@ -32,6 +36,8 @@ class Pictures:
 
     views: list[ViewRow] = field(default_factory=list)
     neighbours: Neighbours | None = None
+    pairs: Pairs | None = None
+    reasons: list[Shown] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -46,8 +52,9 @@ class Fact:
 
 def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
     """The HTML of a run, of which only the recipe need be there. File names stay text, whatever is in them."""
-    recipe, rows = run.recipe(), read_log(run.log)
+    recipe, (rows, damaged) = run.recipe(), readable_rows(run.log)
     environment = run.read("environment.json")
+    js = script("page.js").decode()
     skipped = _skipped(run.skipped)
     html = template("page.html").render(
         name=run.path.resolve().name,
@@ -61,7 +68,10 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         size=recipe.image_size,
         width=pictures.neighbours.width if pictures.neighbours else None,
         has_encoder=run.encoder.exists(),
+        damaged=damaged,
         groups=curves(rows),
+        script=js,
+        script_digest=base64.b64encode(hashlib.sha256(js.encode()).digest()).decode(),
         tables=[table_of(result) for result in results],
         sides=sides(run),
         pictures=pictures,

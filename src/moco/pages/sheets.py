@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from moco.pages.pictures import Neighbours, Tile, ViewRow
+from moco.pages.pictures import Neighbours, ViewRow
+from moco.pages.tiles import Tile
 
 _SIDE, _GAP, _BETWEEN = 112, 6, 18
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
-from scipy import stats
 
 Interval = tuple[float, float]
 
@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 def wilson(share: float, n: int) -> Interval:
     """Wilson's score interval (1927) of a share of n independent images; never leaves [0, 1]."""
-    z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
@@ -31,6 +31,8 @@ def t_half(values: Sequence[float]) -> float | None:
     """Half the width of `t_interval`."""
     if len(values) < 2:
         return None
+    from scipy import stats  # takes a second
+
     return float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)) * _standard_error(values)
 
 
@@ -38,7 +40,7 @@ def normal_half(values: Sequence[float]) -> float:
     """Half the width of the normal interval of the mean of many independent values; of one, it has no end."""
     if len(values) < 2:
         return math.inf
-    return float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * _standard_error(values)
+    return NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * _standard_error(values)
 
 
 def _standard_error(values: Sequence[float]) -> float:

@@ -15,11 +15,15 @@ Row = dict[str, Any]
 _RECENT = 500
 
 
+def readable_rows(path: Path) -> tuple[list[Row], int]:
+    """The rows of a log for whoever only looks, and how many damaged lines are left out beside a last one cut short."""
+    rows = [_row(line) for line in _lines(path)]
+    return [row for row in rows if row is not None], sum(row is None for row in rows[:-1])
+
+
 def read_log(path: Path) -> list[Row]:
     """The rows of a log; a last line that a crash cut short is left out. Raises MocoError where another is damaged."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
+    lines = _lines(path)
     rows = [_row(line) for line in lines]
     for number, (line, row) in enumerate(zip(lines[:-1], rows, strict=False), 1):
         if row is None:
@@ -28,6 +32,11 @@ def read_log(path: Path) -> list[Row]:
                 "(the training itself is in checkpoints/)"
             )
     return [row for row in rows if row is not None]
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a log; none where there is none."""
+    return path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n") if path.exists() else []
 
 
 def _row(line: str) -> Row | None:

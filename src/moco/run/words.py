@@ -1,0 +1,43 @@
+"""A row of the log in words, for whoever shows it."""
+
+from __future__ import annotations
+
+from moco.run.log import Row
+
+_NAMES = {"knn": "kNN", "rank": "effective rank", "rotation": "turns found"}
+
+
+def step_words(row: Row) -> str:
+    """The numbers of a row about a step."""
+    contrast = f" (chance {row['chance']:.2f}), contrast accuracy {row['accuracy']:.0%}" if "chance" in row else ""
+    rate = row["images_per_second"]
+    return (
+        f"loss {_number(row['loss'])}{contrast}, {rate:,.{0 if rate >= 10 else 1}f} images/s, "
+        f"waiting for data {row['data_wait']:.0%}, {row['memory_gib']:.1f} GiB"
+    )
+
+
+def score_words(row: Row) -> str:
+    """When a row of scores was measured, and what was found."""
+    shown = [
+        f"{_NAMES.get(k, k)} {v:.1%}" if k in ("knn", "rotation") else f"{_NAMES.get(k, k)} {v:.3g}"
+        for k, v in row.items()
+        if k not in ("step", "epoch", "judged_in") and v is not None
+    ]
+    done = f"after step {row['step']:,}" if "judged_in" in row else f"after epoch {row['epoch']}"
+    return f"{done if row['step'] else 'before training'}: {', '.join(shown)}"
+
+
+def left_words(seconds: float | None) -> str:
+    """How long a run will still take; nothing where that cannot be told."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s left"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min left"
+    return f"{seconds / 3600:.1f} h left" if seconds < 172_800 else f"{seconds / 86400:.1f} days left"
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3f}"
