@@ -28,6 +28,7 @@ COMMANDS = {
     "explore": ("RUN", "a map of the images in the browser: neighbours, search, doubles, outliers"),
     "export": ("ENCODER FORMAT FOLDER", "hand it to another library, opened there and compared"),
     "ls": ("[RUNS]", "the runs of a folder: running, stopped, finished or dead"),
+    "watch": ("[RUNS]", "the same as a live page: progress, curves, health"),
     "report": ("RUN", "write RUN/report.html again"),
     "check": ("--data IMAGES", "read every image once: sizes, duplicates, broken files"),
     "pack": ("--data IMAGES --out DIR", "copy images into shards, small enough to read fast"),

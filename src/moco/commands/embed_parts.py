@@ -53,7 +53,8 @@ def embed_in_parts(encoder: Name, source: Source, data: str, kept: Kept, machine
         raise MocoError(f"none of the {len(cut)} images of {cut.description} can be read")
     places = np.concatenate(index)
     if len(places) < len(cut):
-        tell.note(f"{len(cut) - len(places)} images cannot be read and are left out{left_out}")
+        n = len(cut) - len(places)
+        tell.note(f"{n:,} image{'s' * (n > 1)} cannot be read and {'are' if n > 1 else 'is'} left out{left_out}")
     maker = str(Path(encoder).resolve() if Path(encoder).exists() else encoder)
     found = FeatureSet(
         np.concatenate(features),

@@ -58,6 +58,7 @@ class Overview:
 
     folder: Path
     _seen: dict[Path, _Seen] = field(default_factory=dict)
+    _paths: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
@@ -69,12 +70,14 @@ class Overview:
         paths = list(runs_below(self.folder))
         for gone in self._seen.keys() - set(paths):
             del self._seen[gone]
-        return [self._line(path, held) for path in paths]
+        lines = [self._line(path, held) for path in paths]
+        self._paths = {line.run: path for line, path in zip(lines, paths, strict=True)}
+        return lines
 
     def tail(self, run: str) -> Tail | None:
-        """The log of a run that a look has found."""
-        seen = self._seen.get(self.folder / run)
-        return None if seen is None else seen.tail
+        """The log of a run that the last look has found, by the name that it gave; None for any other name."""
+        path = self._paths.get(run)
+        return None if path is None else self._seen[path].tail
 
     def _line(self, path: Path, held: Held) -> Line:
         seen = self._seen.setdefault(path, _Seen(Tail(path / "log.jsonl")))

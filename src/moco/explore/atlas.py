@@ -19,8 +19,10 @@ def widget() -> Path:
 
 
 def duckdb_files() -> dict[str, Path]:
-    """The database that runs in a browser, for pages without a server: file name -> file; raises MocoError."""
-    return {name: _file(f"static/assets/{pattern}") for name, pattern in _DUCKDB.items()}
+    """The database that runs in a browser, for pages without a server: path below them -> file; raises MocoError."""
+    found = {name: _file(f"static/assets/{pattern}") for name, pattern in _DUCKDB.items()}
+    json = _file("static/duckdb-wasm/*/wasm_eh/json.duckdb_extension.wasm")
+    return found | {"/".join(json.parts[-4:]): json}
 
 
 def refuse_without() -> None:

@@ -10,7 +10,7 @@ from moco.errors import MocoError
 from moco.explore.atlas import duckdb_files, widget
 from moco.explore.database import TABLE, Database
 from moco.explore.kept import About
-from moco.explore.page import Can, page_parts
+from moco.explore.page import SCRIPTS, Can, page_parts
 from moco.explore.tiles import Tiles
 from moco.pages.style import script
 from moco.run.atomic import trouble_is_told
@@ -31,8 +31,9 @@ def export(folder: Path, about: About, database: Database, tiles: Tiles, done: C
         shutil.rmtree(folder / "thumb", ignore_errors=True)
         (folder / "thumb").mkdir(parents=True)
         for name, path in {"atlas.js": widget(), **duckdb_files()}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
-        for name in ("explore.js", "explore-map.js"):
+        for name in SCRIPTS:
             (folder / name).write_bytes(script(name))
         (folder / "backend.js").write_bytes(script("explore-static.js"))
         (folder / "images.arrow").write_bytes(database.arrow(f"SELECT * FROM {TABLE} ORDER BY __row"))

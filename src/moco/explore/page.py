@@ -19,6 +19,9 @@ POLICY = (
 )
 """What the page may load: nothing from anywhere else."""
 
+SCRIPTS = ("explore.js", "explore-map.js", "parts.js")
+"""Of the page, beside the one that says where it asks."""
+
 _MOST_BARS = 1000
 """Values of a column up to which they are counted in bars."""
 

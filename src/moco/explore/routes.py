@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from moco.errors import MocoError
 from moco.explore.atlas import widget
 from moco.explore.database import Database, Refused
-from moco.explore.page import POLICY
+from moco.explore.page import POLICY, SCRIPTS
 from moco.explore.search import Search, Vector, Ways
 from moco.explore.tiles import Tiles
 from moco.loopback import NOT_FOUND, Answer, Asked
@@ -23,7 +23,7 @@ FOUND = 60
 """Images that a search finds."""
 
 _JS = "text/javascript; charset=utf-8"
-_PICTURE = re.compile(r"/(thumb|image)/(\d{1,9})\.jpg")
+_PICTURE = re.compile(r"/(thumb|image)/([0-9]{1,9})\.jpg")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Routes:
                 return Answer(self.html.encode(), "text/html; charset=utf-8", policy=POLICY)
             case "/points.bin":
                 return Answer(self.points, "application/octet-stream")
-            case "/explore.js" | "/explore-map.js":
+            case _ if path[1:] in SCRIPTS:
                 return Answer(script(path[1:]), _JS)
             case "/backend.js":
                 return Answer(script("explore-live.js"), _JS)

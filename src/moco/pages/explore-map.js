@@ -125,8 +125,8 @@ export class Map2D {
 
   // ---- what is meant
 
-  nearest(px, py) {
-    let best = -1, least = NEAR * NEAR;
+  nearest(px, py, within = NEAR) {
+    let best = -1, least = within * within;
     for (let i = 0; i < this.images; i++) {
       if (this.mask && !this.mask[i]) continue;
       const dx = (this.x[i] - this.cx) * this.scale + this.width / 2 - px;
@@ -209,7 +209,7 @@ export class Map2D {
         ArrowLeft: () => { this.cx -= step; }, ArrowRight: () => { this.cx += step; },
         ArrowUp: () => { this.cy += step; }, ArrowDown: () => { this.cy -= step; },
         "+": () => this.zoom(1.4), "-": () => this.zoom(1 / 1.4), 0: () => this.whole(),
-        Enter: () => { const i = this.nearest(this.width / 2, this.height / 2); if (i >= 0) this.acts.pick(i); },
+        Enter: () => { const i = this.nearest(this.width / 2, this.height / 2, Infinity); if (i >= 0) this.acts.pick(i); },
       };
       if (acts[event.key]) { acts[event.key](); event.preventDefault(); this.draw(); }
     });

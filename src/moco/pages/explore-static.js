@@ -26,6 +26,8 @@ const connected = (async () => {
   await tell("INSTANTIATE", [new URL("duckdb.wasm", location.href).href, null]);
   await tell("OPEN", { filesystem: { forceFullHTTPReads: true } });
   const connection = await tell("CONNECT", null);
+  const beside = new URL("duckdb-wasm", location.href).href; // what it loads on demand: no request leaves this place
+  await tell("RUN_QUERY", [connection, `SET custom_extension_repository = '${beside}'`]);
   await tell("INSERT_ARROW_FROM_IPC_STREAM", [connection, table, { name: "images", create: true }], [table.buffer]);
   return connection;
 })();

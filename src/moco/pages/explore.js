@@ -1,6 +1,7 @@
 // The page of `moco explore`: a map, what is found on it, and below it the table and the charts of embedding-atlas.
 import { arrow, closest } from "./backend.js";
 import { Map2D } from "./explore-map.js";
+import { make } from "./parts.js";
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const of = (id) => document.getElementById(id);
@@ -9,17 +10,7 @@ const MOST = 240; // tiles that are shown of a list
 let tools = {}, ready;
 const provided = new Promise((resolve) => { ready = resolve; });
 
-// ---- small parts of a page; what is given as text stays text
-
-function make(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children);
-  return made;
-}
+// ---- small parts
 
 function say(text, bad = false) {
   of("said").textContent = text;
@@ -40,6 +31,12 @@ function save(name, text) {
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
+// A name a line; names with line breaks need quotes, and so a table. Both are lists that --data takes.
+function saveList(files) {
+  if (!files.some((name) => /[\r\n]/.test(name))) return save("chosen.txt", files.join("\n") + "\n");
+  return save("chosen.csv", ["path", ...files.map((name) => `"${name.replaceAll('"', '""')}"`)].join("\n") + "\n");
+}
+
 // ---- questions to the table, by way of the widget, which can read the answers
 
 async function ask(sql) {
@@ -48,10 +45,10 @@ async function ask(sql) {
   return JSON.parse(content[0].text);
 }
 
-const named = (rows) => ask(`SELECT __row AS row, file FROM ${facts.table} WHERE __row IN (${rows.join(",")})`);
-
 async function inOrder(rows) {
-  const found = new Map((await named(rows)).map((one) => [one.row, one]));
+  if (!rows.length) return [];
+  const named = await ask(`SELECT __row AS row, file FROM ${facts.table} WHERE __row IN (${rows.join(",")})`);
+  const found = new Map(named.map((one) => [one.row, one]));
   return rows.map((row) => found.get(row)).filter(Boolean);
 }
 
@@ -102,10 +99,8 @@ async function pick(row, move = false) {
   of("picked").replaceChildren(whole);
   of("picked").hidden = false;
   const shown = facts.columns.map((name) => `"${name}"`).join(", ");
-  const [one] = await ask(
-    `SELECT ${shown}, array_to_string(__neighbours.ids, ',') AS ids, ` +
-    `array_to_string(__neighbours.distances, ',') AS distances FROM ${facts.table} WHERE __row = ${row}`);
-  const ids = one.ids ? one.ids.split(",").map(Number) : [], distances = one.distances.split(",").map(Number);
+  const [one] = await ask(`SELECT ${shown}, __neighbours AS near FROM ${facts.table} WHERE __row = ${row}`);
+  const ids = Object.values(one.near.ids), distances = Object.values(one.near.distances);
   const near = await inOrder(ids), at = new Map(ids.map((id, i) => [id, distances[i]]));
   if (map.picked !== row) return;
   map.links = ids;
@@ -162,14 +157,14 @@ async function choose(predicate, known) {
   for (const row of rows) map.mask[row] = 1;
   map.draw();
   const first = await ask(`SELECT __row AS row, file ${where} ORDER BY file LIMIT ${MOST}`);
-  const files = async () => (await ask(`SELECT file ${where} ORDER BY file`)).map((one) => one.file).join("\n") + "\n";
+  const files = async () => (await ask(`SELECT file ${where} ORDER BY file`)).map((one) => one.file);
   const n = rows.length;
   place.replaceChildren(
     make("h2", {}, `${n.toLocaleString("en")} ${n === 1 ? "image" : "images"} chosen`),
     make("div", { class: "bar" },
-      make("button", { type: "button", id: "save", onclick: async () => save("chosen.txt", await files()) }, "Save the list"),
+      make("button", { type: "button", id: "save", onclick: async () => saveList(await files()) }, "Save the list"),
       make("button", { type: "button", onclick: async () => {
-        await navigator.clipboard.writeText(await files());
+        await navigator.clipboard.writeText((await files()).join("\n") + "\n");
         say("The list is in the clipboard.");
       } }, "Copy it"),
       make("button", { type: "button", onclick: all }, "Let go")),

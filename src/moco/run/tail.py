@@ -9,10 +9,10 @@ from typing import Any
 
 from moco.run.log import Row
 
-WHOLE = 1 << 18
+WHOLE = 1 << 16
 """Bytes up to which a log is read whole at first; of a longer one samples, and its end."""
 
-_BLOCKS, _BLOCK, _END = 40, 1 << 12, 1 << 16
+_BLOCKS, _BLOCK, _END = 24, 1 << 11, 1 << 14
 POINTS = 240
 """Points that are kept of a curve."""
 
