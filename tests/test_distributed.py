@@ -69,7 +69,7 @@ def assert_the_same_but_for_rounding(one, many):
         assert one[part].keys() == many[part].keys()
         for name, value in one[part].items():
             a, b = value.double(), many[part][name].double()
-            assert (a - b).norm() <= 1e-4 * a.norm(), name
+            assert (a - b).norm() <= 1e-4 * a.norm() + 1e-6, name  # some are nil but for rounding
 
 
 @pytest.mark.parametrize(("case", "processes"), [(c, 2) for c in TWICE] + [(c, 1) for c in GO_ON])

@@ -15,7 +15,7 @@ from moco.device import Placement
 from moco.encoder import build_encoder
 from moco.model import Contrastive
 from moco.ops.draw import permutation, stream
-from moco.recipe import EndToEnd, InfoNCE, Momentum, Queue, Stored, end_to_end, memory_bank, v1, v2
+from moco.recipe import EndToEnd, InfoNCE, Momentum, Predictor, Queue, Stored, end_to_end, memory_bank, v1, v2
 from moco.training import build_training, train_step
 
 N, GROUP = 8, 4
@@ -259,3 +259,18 @@ def test_a_step_is_the_same_again_for_a_backbone_that_drops_units_at_random():
         torch.manual_seed(elsewhere)
         losses.append(train_step(t, batch()).loss.item())
     assert losses[0] == losses[1]
+
+
+def test_a_predictor_stands_behind_queries_alone_is_trained_and_followed_by_nothing():
+    recipe = recipe_of(predictor=Predictor(width=12), keys=Momentum(m=0.5, shuffle=False))
+    t = build_training(recipe, 40, CPU)
+    assert not [name for name, _ in t.model.key_encoder.named_parameters() if "predictor" in name]
+    x_q, x_k = images()
+    (turn,) = t.model.turns(x_q, x_k, 0)
+    projected = t.model.query_encoder.head(t.model.query_encoder.backbone(x_q))
+    expected = nn.functional.normalize(t.model.predictor(projected), dim=1)
+    torch.testing.assert_close(turn.ask(slice(0, N)), expected)
+    torch.testing.assert_close(turn.keys, t.model.key_encoder(x_k))
+    before = [p.clone() for p in t.model.predictor.parameters()]
+    train_step(t, batch())
+    assert all(not torch.equal(a, b) for a, b in zip(before, t.model.predictor.parameters(), strict=True))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from moco.optim import build_optimizer, set_learning_rate_
-from moco.recipe import LARS, SGD
+from moco.recipe import LARS, SGD, AdamW
 
 
 def network():
@@ -127,3 +127,31 @@ def test_the_rate_is_set_in_every_group(choice):
     optimizer = build_optimizer(choice, network())
     set_learning_rate_(optimizer, 0.123)
     assert {group["lr"] for group in optimizer.param_groups} == {0.123}
+
+
+def test_with_the_rate_outside_a_changed_rate_acts_on_the_whole_velocity():
+    found = {}
+    for rate in ("inside", "outside"):
+        layer = nn.Linear(2, 2)
+        with torch.no_grad():
+            layer.weight.fill_(1.0)
+        solver = build_optimizer(LARS(lr=1.0, momentum=0.5, weight_decay=0.0, trust=1.0, rate=rate), layer)
+        for lr in (1.0, 0.1):
+            set_learning_rate_(solver, lr)
+            for p in layer.parameters():
+                p.grad = torch.ones_like(p)
+            before = layer.bias.detach().clone()
+            solver.step()
+        found[rate] = float((before - layer.bias.detach())[0])
+    assert found["inside"] == pytest.approx(0.5 * 1.0 + 0.1)
+    assert found["outside"] == pytest.approx(0.1 * (0.5 + 1.0))
+
+
+def test_adamw_is_torchs_over_all_parameters_that_train():
+    layer = nn.Linear(2, 2)
+    layer.bias.requires_grad_(False)
+    solver = build_optimizer(AdamW(lr=0.1, betas=(0.8, 0.9), weight_decay=0.2), layer)
+    assert isinstance(solver, torch.optim.AdamW)
+    (group,) = solver.param_groups
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.1, (0.8, 0.9), 0.2)
+    assert group["params"] == [layer.weight]

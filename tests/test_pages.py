@@ -254,6 +254,13 @@ def test_a_long_log_makes_no_larger_pictures() -> None:
     assert size(10 * MOST_POINTS) < 1.5 * size(MOST_POINTS)
 
 
+def test_a_momentum_that_rises_has_a_curve_and_one_that_stays_has_none() -> None:
+    for m, shown in ((lambda step: 0.99 + step / 1e5, True), (lambda step: 0.99, False)):
+        rows = [{"step": step, "loss": 1.0, "m": m(step)} for step in range(10, 100, 10)]
+        titles = [curve.title for group in curves(rows) for curve in group.curves]
+        assert ("Momentum of the key encoder" in titles) == shown
+
+
 def test_the_same_log_makes_the_same_pictures() -> None:
     assert curves(rows()) == curves(rows())
 

@@ -99,6 +99,8 @@ def head_source(head: nn.Sequential) -> str | None:
                 parts.append(f"nn.Linear({module.in_features}, {module.out_features}{bias})")
             case nn.BatchNorm1d(affine=True):
                 parts.append(f"nn.BatchNorm1d({module.num_features})")
+            case nn.BatchNorm1d():
+                parts.append(f"nn.BatchNorm1d({module.num_features}, affine=False)")
             case nn.ReLU():
                 parts.append("nn.ReLU()")
             case _:
