@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+from explored import CPU, NASTY, make_run
 from PIL import Image
 
-from explored import CPU, NASTY, make_run
 from moco.commands import embed_parts
 from moco.commands.embed import embed_images
 from moco.commands.explore import Wanted, _ways, explore, write_export

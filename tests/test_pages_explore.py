@@ -8,8 +8,8 @@ import json
 import threading
 
 import pytest
-
 from explored import NASTY, make_run
+
 from moco.commands.explore import _ways, explore, write_export
 from moco.explore.page import Can, page_parts
 from moco.explore.routes import Routes
