@@ -18,7 +18,7 @@ import moco
 
 PUBLIC = {
     "a run": {"pretrain", "evaluate", "export", "report", "load", "load_transfer", "Stopped", "MocoError", "Moment"},
-    "recipes": {"Recipe", "Machine", "cifar", "end_to_end", "memory_bank", "simclr", "v1", "v2"},
+    "recipes": {"Recipe", "Machine", "cifar", "end_to_end", "memory_bank", "simclr", "v1", "v2", "v3", "v3_vit"},
     "views": {"views", "View", "Jitter", "Blur", "Bands", "Noise", "Normalize"},
     "parts": {
         "Encoder", "Queue", "build_encoder", "group_batch_norm", "info_nce", "momentum_update_", "place",

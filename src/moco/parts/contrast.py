@@ -12,7 +12,7 @@ from moco import distributed
 from moco.errors import MocoError
 from moco.ops import draw
 from moco.ops import momentum as _momentum
-from moco.ops.info_nce import Contrast, Loss
+from moco.ops.info_nce import Alike, Contrast, Loss
 from moco.ops.info_nce import info_nce as _info_nce
 from moco.parts import refuse
 
@@ -23,6 +23,7 @@ def info_nce(
     others: Tensor,
     log_count: Tensor | None = None,
     scale: Tensor | None = None,
+    alike: Alike | None = None,
     *,
     temperature: float,
 ) -> Loss:
@@ -32,7 +33,8 @@ def info_nce(
 
     `q` (N x C) are queries, `key` (N x C) the positive of each, `others` (M x C) the negatives of all, each row of unit
     length. `log_count` (N x M) is the logarithm of how often a query has a negative (-inf: never), `scale` (M) what
-    each row of `others` is multiplied by, as in an int8 queue. Negatives without gradient are streamed: no N x M tensor
+    each row of `others` is multiplied by, as in an int8 queue, `alike` says by groups which negatives a query does
+    without. Negatives without gradient are streamed: no N x M tensor
     is held. Besides `loss` the answer has `accuracy`, `positive` and `negative`, tensors without gradient. Raises
     MocoError for other shapes, types or devices, and for rows that are not of unit length.
     """
@@ -57,7 +59,7 @@ def info_nce(
     refuse.unit_vectors(name, "key", key)
     if scale is None:  # what is in a long queue, `update` has looked at
         refuse.unit_vectors(name, "others", others, always=len(others) <= 4 * len(q))
-    return _info_nce(q, Contrast(key, others, log_count, scale), temperature)
+    return _info_nce(q, Contrast(key, others, log_count, scale, alike), temperature)
 
 
 def momentum_update_(key: nn.Module, query: nn.Module, m: float = 0.999) -> None:
