@@ -15,7 +15,20 @@ from moco.recipe import RECIPES, VIEWS
 
 URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
 OTHERS = {
-    *("--help", "--data", "--out", "--k", "--gpus", "--resolution", "--me", "--rm", "--lr", "--momentum", "--wd"),
+    *(
+        "--help",
+        "--data",
+        "--out",
+        "--k",
+        "--gpus",
+        "--resolution",
+        "--inplace",
+        "--me",
+        "--rm",
+        "--lr",
+        "--momentum",
+        "--wd",
+    ),
     *("--mlp", "--moco-t", "--moco-k", "--moco-m", "--moco-dim", "--aug-plus", "--cos", "--resume", "--pretrained"),
     "--schedule",
 }

@@ -15,6 +15,7 @@ NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 @pytest.mark.filterwarnings("default")
 def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("MOCO_QUICKSTART_STEPS", "4")
+    monkeypatch.setenv("MOCO_QUICKSTART_DATA", "demo:validation")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
@@ -31,7 +32,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "quickstart" / "report.html").exists()
 
 
-def test_the_notebook_is_kept_as_it_was_last_run_and_small():
+def test_the_notebook_is_small_and_holds_no_error_and_no_place_of_a_machine():
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     assert not [c for c in notebook.cells if any(out.output_type == "error" for out in c.get("outputs", []))]

@@ -159,6 +159,11 @@ def test_workflows_call_what_is_there():
     assert not any("3.14" in c for c in PROJECT["classifiers"]), "name a version only once all tests have run on it"
 
 
+def test_every_file_that_quick_tests_leave_out_is_there():
+    for name in (ROOT / "tests" / "slow.txt").read_text().split():
+        assert (ROOT / "tests" / name).exists(), name
+
+
 def test_make_demo_says_what_it_does_before_it_does_it(tmp_path):
     """In two seconds, with sizes and time; nothing is installed here (-n)."""
     shutil.copy(ROOT / "Makefile", tmp_path)
