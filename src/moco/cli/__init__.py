@@ -5,10 +5,13 @@ Only this room knows the command line; nothing heavy is imported before a comman
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from typing import NoReturn
 
+from moco.cli.answer import JSON, Answer, to_json
 from moco.errors import MocoError, ToldElsewhere
 from moco.recipe import RECIPES
 from moco.version import VERSION
@@ -33,6 +36,8 @@ COMMANDS = {
     "check": ("--data IMAGES", "read every image once: sizes, duplicates, broken files"),
     "pack": ("--data IMAGES --out DIR", "copy images into shards, small enough to read fast"),
     "show": ("[RECIPE]", "print a recipe, or the names there are"),
+    "doctor": ("", "what is installed, what extras would bring, what this machine does"),
+    "completion": ("bash|zsh|fish", "commands and flags for your shell"),
 }
 """name: (usage, what it does); the command lives in the file of its name."""
 
@@ -56,12 +61,12 @@ def main(arguments: list[str] | None = None) -> None:
         print(HELP, end="")  # noqa: T201
         return
     if arguments[0] in ("-V", "--version"):
-        print(f"moco {VERSION}")  # noqa: T201
+        _print_versions(JSON in arguments)
         return
     if arguments[0] not in COMMANDS:
         _fail(f"there is no command {arguments[0]!r}; the commands are {', '.join(COMMANDS)}", 2)
     try:
-        import_module(f"moco.cli.{arguments[0]}").run(arguments[1:])
+        _run(arguments)
     except ToldElsewhere:
         sys.exit(1)
     except MocoError as error:
@@ -70,6 +75,32 @@ def main(arguments: list[str] | None = None) -> None:
         _fail("stopped", 130)
     except BrokenPipeError:
         sys.exit(141)
+
+
+def _run(arguments: list[str]) -> None:
+    """Run a command. With --json standard output is what it found, and all that a person reads goes to the other."""
+    as_json = JSON in arguments
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        answer: Answer | None = import_module(f"moco.cli.{arguments[0]}").run(arguments[1:])
+    if answer is None:
+        return
+    if as_json and os.environ.get("RANK", "0") == "0":  # of several processes, the main one talks
+        print(to_json(answer.value))  # noqa: T201
+    if answer.code:
+        sys.exit(answer.code)
+
+
+def _print_versions(as_json: bool) -> None:
+    """Of moco, and, as torch takes a second to say them, then of torch and the device."""
+    if not as_json:
+        print(f"moco {VERSION}", flush=True)  # noqa: T201
+    from moco.commands.doctor import versions
+
+    found = versions()
+    if as_json:
+        print(to_json(found))  # noqa: T201
+    else:
+        print(f"torch {found['torch']}, Python {found['python']}, {found['device']}")  # noqa: T201
 
 
 def _fail(message: str, code: int) -> NoReturn:

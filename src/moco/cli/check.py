@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from moco.cli.answer import Answer, plain
 from moco.cli.parse import parse
 
 
@@ -32,6 +33,8 @@ class Check:
     """As in pretrain."""
     stack: str | None = None
     """As in pretrain."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     task: str | None = None
     """A task of moco transfer: read the annotations in its layout too, and name what makes no sense."""
     train: str | None = None
@@ -40,7 +43,7 @@ class Check:
     """With --task: the part to be judged on."""
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Read everything, and print what was found; ends with 1 where so much is unreadable that it would stop a run."""
     asked = parse(Check, "moco check", arguments)
     from moco.data.check import check
@@ -59,7 +62,7 @@ def run(arguments: list[str]) -> None:
         lines, too_many = check_annotated(asked.task, asked.data, asked.train, asked.test)
         for line in lines:
             tell.note(line)
-        sys.exit(1 if too_many else 0)
+        return Answer({"lines": lines, "stops_a_run": too_many}, 1 if too_many else 0)
     source = open_source(asked.data if asked.stack is None else f"stack:{asked.stack}:{Path(asked.data).resolve()}")
     made = decide(
         source,
@@ -82,5 +85,11 @@ def run(arguments: list[str]) -> None:
         tell.note(line)
     if asked.left_out is not None:
         write_text(asked.left_out, beside.listed())
-    if found.stops_a_run:
-        sys.exit(1)
+    facts = {"stops_a_run": found.stops_a_run, "lines": [*found.lines(), *made.lines]}
+    return Answer(plain(found) | {"sizes": sizes(found.sizes)} | facts, 1 if found.stops_a_run else 0)
+
+
+def sizes(counted: Mapping[tuple[int, int], int]) -> list[dict[str, int]]:
+    """Widths and heights, the most frequent first."""
+    ranked = sorted(counted.items(), key=lambda one: -one[1])
+    return [{"width": width, "height": height, "images": n} for (width, height), n in ranked]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import Answer, from_csv
 from moco.cli.parse import parse
 from moco.machine import Machine
 
@@ -24,10 +26,12 @@ class Cluster:
     """The folder for cluster.csv and cluster.png."""
     k: int = 12
     """How many groups."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Embed, search, and write table and picture."""
     asked = parse(Cluster, "moco cluster", arguments)
     from moco.commands.embed import features_of
@@ -36,4 +40,5 @@ def run(arguments: list[str]) -> None:
 
     tell = Terminal()
     found = features_of(asked.encoder, asked.data, asked.machine, tell)
-    find_clusters(found, asked.out, k=asked.k, tell=tell)
+    folder = find_clusters(found, asked.out, k=asked.k, tell=tell)
+    return Answer(partial(from_csv, folder, "cluster"))

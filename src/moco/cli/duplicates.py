@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import Answer, from_csv
 from moco.cli.parse import parse
 from moco.machine import Machine
 
@@ -24,10 +26,12 @@ class Duplicates:
     """The folder for duplicates.csv and duplicates.png."""
     threshold: float = 0.99
     """Cosine from which on two images are linked."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Embed, search, and write table and picture."""
     asked = parse(Duplicates, "moco duplicates", arguments)
     from moco.commands.embed import features_of
@@ -36,4 +40,5 @@ def run(arguments: list[str]) -> None:
 
     tell = Terminal()
     found = features_of(asked.encoder, asked.data, asked.machine, tell)
-    find_duplicates(found, asked.out, threshold=asked.threshold, tell=tell)
+    folder = find_duplicates(found, asked.out, threshold=asked.threshold, tell=tell)
+    return Answer(partial(from_csv, folder, "duplicates"))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 from moco.machine import Machine
 
@@ -24,13 +25,17 @@ class Embed:
     """The file: .npz or .parquet."""
     features: Literal["backbone", "head", "whitened"] = "backbone"
     """The backbone's; those whitened, which are often better neighbours after short runs; or the head's."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Embed, and write the file."""
     asked = parse(Embed, "moco embed", arguments)
     from moco.commands.embed import embed_images
     from moco.display import Terminal
 
-    embed_images(asked.encoder, asked.data, asked.out, features=asked.features, machine=asked.machine, tell=Terminal())
+    options = {"features": asked.features, "machine": asked.machine, "tell": Terminal()}
+    found = embed_images(asked.encoder, asked.data, asked.out, **options)
+    return Answer({"file": asked.out, "images": len(found.features), "numbers": found.features.shape[1]})

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 from moco.machine import Machine
 
@@ -65,10 +66,12 @@ class Evaluate:
     """labelfree: views of each image; the paper of LiDAR takes 50."""
     labelfree_features: tuple[Literal["backbone", "head"], ...] = ("backbone",)
     """labelfree: as for knn."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Judge, show the tables, and write the page of a run again."""
     asked = parse(Evaluate, "moco evaluate", arguments)
     from moco import distributed
@@ -78,7 +81,7 @@ def run(arguments: list[str]) -> None:
     from moco.run.directory import is_run
 
     tell = Terminal()
-    evaluate(
+    results = evaluate(
         asked.encoder,
         asked.data,
         [named_protocol(name, vars(asked)) for name in asked.protocols or QUICK],
@@ -93,3 +96,4 @@ def run(arguments: list[str]) -> None:
     run = next((p for p in (Path(asked.encoder), Path(asked.encoder).parent) if is_run(p)), None)
     if run is not None and asked.out is None and distributed.main_process():
         tell.note(f"{report(run)} shows them beside the curves")
+    return Answer([result.content() for result in results])

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 
 
@@ -26,13 +27,15 @@ class Export:
     """Keep the projection head."""
     preprocess: bool = False
     """onnx and torch-export: take uint8 pixels, N x S x S x 3, and normalise them inside."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     data: str | None = None
     """Images to compare on; None: those of the run, or photographs that come with scikit-learn."""
     push: str | None = None
     """huggingface: send the folder to the hub as USER/NAME, private if it is new. Nothing is sent without this."""
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Export, and say how to use it."""
     asked = parse(Export, "moco export", arguments)
     from moco.commands.export import export, export_all
@@ -43,7 +46,9 @@ def run(arguments: list[str]) -> None:
     if asked.format == "all":
         if asked.head or asked.preprocess or asked.push is not None:
             raise MocoError("--head, --preprocess and --push are for one format: name it instead of all")
-        export_all(asked.encoder, asked.out, data=asked.data, tell=tell)
-        return
+        done, left = export_all(asked.encoder, asked.out, data=asked.data, tell=tell)
+        return Answer({"exports": done, "cannot_hold_it": left})
     options = {"head": asked.head, "preprocess": asked.preprocess, "data": asked.data, "push": asked.push}
-    tell.note(export(asked.encoder, asked.format, asked.out, **options, tell=tell).usage)
+    made = export(asked.encoder, asked.format, asked.out, **options, tell=tell)
+    tell.note(made.usage)
+    return Answer({"exports": [made], "cannot_hold_it": {}})

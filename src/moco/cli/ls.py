@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 
 
@@ -21,18 +22,16 @@ class Ls:
     """Print a list of objects, for programs."""
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Look once, and print."""
     asked = parse(Ls, "moco ls", arguments)
-    from moco.commands.overview import Overview, as_json, as_table
+    from moco.commands.overview import Overview, as_row, as_table
 
     lines = Overview(asked.runs).look()
-    if asked.json:
-        print(as_json(lines), end="")  # noqa: T201
-        return
     from moco.display import Terminal
 
     if lines:
         Terminal().table("", *as_table(lines))
     else:
         Terminal().note(f"{asked.runs} holds no runs")
+    return Answer([as_row(line) for line in lines])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from moco.cli.answer import Answer, from_csv
 from moco.cli.parse import parse
 from moco.machine import Machine
 
@@ -28,10 +30,12 @@ class Neighbours:
     """How many."""
     how: Literal["auto", "exact", "faiss"] = "auto"
     """faiss is approximate; auto takes it for more than exact search does in seconds, where it is installed."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Embed, search, and write table and picture."""
     asked = parse(Neighbours, "moco neighbours", arguments)
     from moco.commands.embed import features_of
@@ -45,4 +49,5 @@ def run(arguments: list[str]) -> None:
     if asked.query is not None:
         encoder = found.encoder if asked.encoder.suffix in SUFFIXES else asked.encoder
         queries = features_of(encoder, asked.query, asked.machine, tell)
-    find_neighbours(found, asked.out, k=asked.k, queries=queries, how=asked.how, tell=tell)
+    folder = find_neighbours(found, asked.out, k=asked.k, queries=queries, how=asked.how, tell=tell)
+    return Answer(partial(from_csv, folder, "neighbours"))

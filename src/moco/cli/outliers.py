@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from moco.cli.answer import Answer, from_csv
 from moco.cli.parse import parse
 from moco.machine import Machine
 
@@ -26,10 +28,12 @@ class Outliers:
     """How many neighbours are asked."""
     how: Literal["auto", "exact", "faiss"] = "auto"
     """faiss is approximate; auto takes it for more than exact search does in seconds, where it is installed."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Embed, search, and write table and picture."""
     asked = parse(Outliers, "moco outliers", arguments)
     from moco.commands.embed import features_of
@@ -38,4 +42,5 @@ def run(arguments: list[str]) -> None:
 
     tell = Terminal()
     found = features_of(asked.encoder, asked.data, asked.machine, tell)
-    find_outliers(found, asked.out, k=asked.k, how=asked.how, tell=tell)
+    folder = find_outliers(found, asked.out, k=asked.k, how=asked.how, tell=tell)
+    return Answer(partial(from_csv, folder, "outliers"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 from moco.machine import cores
 
@@ -25,11 +26,13 @@ class Pack:
     """Images a shard."""
     quality: int = 90
     """JPEG quality of images that were made smaller."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     workers: int | None = None
     """Processes, a shard each at a time; None: one per core, at most 8."""
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Pack, and say what became of it."""
     asked = parse(Pack, "moco pack", arguments, Pack(tyro.MISSING, tyro.MISSING))
     from moco.commands.pack import Packing, pack
@@ -48,3 +51,4 @@ def run(arguments: list[str]) -> None:
     tell.note(f"{done.images:,} images in {shards}, {done.bytes / 1e6:,.1f} MB: --data {asked.out}")
     if done.skipped:
         tell.note(f"{len(done.skipped)} files cannot be read and are left out; {asked.out / 'skipped.txt'} says why")
+    return Answer(done)

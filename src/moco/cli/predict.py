@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 from moco.machine import Machine
 
@@ -26,16 +27,18 @@ class Predict:
     """What is drawn has at least this score; found.json has all."""
     draw: bool = True
     """Whether pictures are drawn."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Find, and write the folder."""
     asked = parse(Predict, "moco predict", arguments)
     from moco.commands.predict import predict
     from moco.display import Terminal
 
-    predict(
+    folder = predict(
         asked.run,
         asked.data,
         asked.out,
@@ -44,3 +47,5 @@ def run(arguments: list[str]) -> None:
         machine=asked.machine,
         tell=Terminal(),
     )
+    found, masks = folder / "found.json", folder / "masks"
+    return Answer({"folder": folder, "found": found if found.exists() else None, "masks": masks.is_dir()})

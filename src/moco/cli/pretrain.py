@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 from moco.machine import Machine
 from moco.recipe import RECIPES, Recipe, flatten, v2
@@ -58,10 +59,12 @@ class Pretrain:
     pair_window: str | None = None
     """Group by the table's column of times: images of a group of which each follows the one before within this time,
     such as 30s or 2h."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Train, or go on."""
     name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "auto"
     start = v2() if name == "auto" else starting_recipe(name)
@@ -109,6 +112,7 @@ def run(arguments: list[str]) -> None:
         sys.exit(128 + stop.signum)
     finally:
         tell.close()
+    return Answer({"run": asked.out, "encoder": asked.out / "encoder.pt", "log": asked.out / "log.jsonl"})
 
 
 def starting_recipe(name: str) -> Recipe:

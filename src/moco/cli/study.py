@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import JSON, Answer, table
 from moco.cli.parse import parse
 from moco.cli.pretrain import named_changes, starting_recipe
 from moco.machine import Machine
@@ -40,18 +41,20 @@ class Study:
     """Train cells that failed again."""
     views: str | None = None
     """A named set of views: photos, gentle, documents, near, crops, colours, microscopy or satellite."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """List the studies, or work on one."""
     from moco.study.papers import STUDIES
 
-    if not arguments:
+    if not [a for a in arguments if a != JSON]:
         for study_name, make in STUDIES.items():
             print(f"{study_name:12} {(make.__doc__ or '').splitlines()[0]}")  # noqa: T201
         print("moco study NAME --data IMAGES --watch LABELLED")  # noqa: T201
-        return
+        return Answer({study: (make.__doc__ or "").splitlines()[0] for study, make in STUDIES.items()})
     name = arguments.pop(0) if not arguments[0].startswith("-") else ""
     base = next((b for a, b in pairwise(arguments) if a == "--base"), "auto")
     start = v2() if base == "auto" else starting_recipe(base)
@@ -88,3 +91,11 @@ def run(arguments: list[str]) -> None:
     if found.left:
         tell.note(f"{found.left} cells are in the hands of other processes; the last to end draws them all")
     tell.note(f"{found.folder}: table.csv, table.md, picture.png, and a run directory for each cell")
+    return Answer(
+        {
+            "folder": found.folder,
+            "rows": table(found.head, found.rows),
+            "verdicts": found.verdicts,
+            "cells_of_other_processes": found.left,
+        }
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 from moco.errors import MocoError
 from moco.machine import Machine
@@ -41,18 +43,19 @@ class TransferTo:
     """The architecture where no start has one: resnet50, resnet18w16, ..."""
     looks: int = 10
     """How often a model is judged on the way."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Fine-tune, or go on."""
     name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else ""
     if name not in (*TASKS, "densepose") and arguments and not {"-h", "--help"} & {*arguments}:
         asked = f"there is no task {name!r}" if name else "a task is missing"
         raise MocoError(f"{asked}; the tasks are {', '.join(TASKS)}, densepose")
     if name == "densepose":
-        _densepose(arguments)
-        return
+        return _densepose(arguments)
     recipe = TASKS.get(name, TASKS["detect-voc"])()
     program = f"moco transfer {name or 'TASK'}"
     asked_for = parse(TransferTo, program, _repeated(arguments), TransferTo(tyro.MISSING, tyro.MISSING, recipe))
@@ -84,6 +87,8 @@ def run(arguments: list[str]) -> None:
         sys.exit(128 + stop.signum)
     finally:
         tell.close()
+    results = asked_for.out / "results.json"
+    return Answer({"folder": asked_for.out} | (json.loads(results.read_text()) if results.exists() else {}))
 
 
 @dataclass
@@ -94,14 +99,17 @@ class DensePose:
     """The encoder, as for the other tasks."""
     out: Path
     """The folder of the two files."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
 
 
-def _densepose(arguments: list[str]) -> None:
+def _densepose(arguments: list[str]) -> Answer:
     asked = parse(DensePose, "moco transfer densepose", arguments)
     from moco.commands.transfer import densepose
     from moco.display import Terminal
 
-    densepose(asked.start, asked.out, tell=Terminal())
+    weights, configuration = densepose(asked.start, asked.out, tell=Terminal())
+    return Answer({"weights": weights, "configuration": configuration})
 
 
 def _repeated(arguments: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import Answer, table
 from moco.cli.parse import parse
 from moco.cli.pretrain import named_changes, starting_recipe
 from moco.machine import Machine
@@ -35,10 +36,12 @@ class Tune:
     """The recipe to start from."""
     views: str | None = None
     """A named set of views: photos, gentle, documents, near, crops, colours, microscopy or satellite."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Search, or go on."""
     base = next((b for a, b in pairwise(arguments) if a == "--base"), "auto")
     start = v2() if base == "auto" else starting_recipe(base)
@@ -67,3 +70,4 @@ def run(arguments: list[str]) -> None:
     tell.table("", found.head, found.rows)
     for sentence in found.sentences:
         tell.note(sentence)
+    return Answer({"best": found.best, "rows": table(found.head, found.rows), "sentences": found.sentences})

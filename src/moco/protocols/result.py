@@ -64,7 +64,14 @@ class Result:
     def save(self, folder: Path, name: str) -> Path:
         """Write `<protocol>-<name>.json`, replacing an earlier one; its path."""
         path = folder / f"{self.protocol}-{name}.json"
-        content = {
+        with trouble_is_told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(self.content(), indent=2) + "\n")
+        return path
+
+    def content(self) -> dict[str, Any]:
+        """What the file holds: everything about this evaluation."""
+        return {
             "protocol": self.protocol,
             "encoder": self.encoder,
             "data": self.data,
@@ -88,10 +95,6 @@ class Result:
             },
             "when": self.when or time.strftime("%Y-%m-%d %H:%M:%S %z"),
         }
-        with trouble_is_told(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(content, indent=2) + "\n")
-        return path
 
 
 def read_results(folder: Path) -> tuple[list[Result], list[str]]:

@@ -1,0 +1,75 @@
+"""What a shell completes: commands, flags and their values, as the help has them."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from moco.cli import COMMANDS
+from moco.cli.completion import Words, flags_in, script, words
+
+HELP = """
+│ --machine.precision {auto,bf16,fp32}                    `auto`: bf16 where it is faster (default: auto) │
+│ --epochs {None}|INT               Length. (default: 200) │
+│ --data STR            Images (required) │
+│ --json, --no-json     Print │
+"""
+
+
+def test_flags_and_values_are_read_from_a_help_text():
+    found = flags_in(HELP)
+    assert found["--machine.precision"] == ("auto", "bf16", "fp32")
+    assert found["--epochs"] == found["--data"] == ()
+    assert {"--json", "--no-json"} <= found.keys()
+
+
+@pytest.fixture(scope="module")
+def found():
+    return words()
+
+
+def test_every_command_is_there_with_the_flags_of_its_fields(found):
+    assert found.keys() == COMMANDS.keys()
+    assert {"--data", "--out", "--encoder.backbone", "--schedule.at", "--machine.threads"} <= found[
+        "pretrain"
+    ].flags.keys()
+    assert found["pretrain"].flags["--machine.precision"] == ("auto", "bf16", "fp32")
+    assert "--threshold" in found["duplicates"].flags
+    assert "v2" in found["pretrain"].first
+    assert all("--help" in w.flags for w in found.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (["moco", "pre"], {"pretrain", "predict"}),
+        (["moco", "pretrain", "v"], {"v1", "v2"}),
+        (["moco", "pretrain", "--machine.prec"], {"--machine.precision"}),
+        (["moco", "pretrain", "--machine.precision", "b"], {"bf16"}),
+        (["moco", "duplicates", "--thr"], {"--threshold"}),
+        (["moco", "report", "imag"], {"images"}),
+    ],
+)
+def test_bash_sources_it_and_completes_commands_flags_values_and_files(found, line, expected, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "moco.bash").write_text(script("bash", found))
+    asked = " ".join(f"'{word}'" for word in line)
+    typed = f"COMP_WORDS=({asked}) COMP_CWORD={len(line) - 1}"
+    code = f"source ./moco.bash && {typed} && _moco && printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    done = subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_take_it(found, shell, tmp_path):
+    text = script(shell, found)
+    for word in ("pretrain", "machine.precision", "bf16", "threshold", "detect-voc"):
+        assert word in text
+    (tmp_path / "moco").write_text(text)
+    if shutil.which(shell) is not None:
+        subprocess.run([shell, "-n", tmp_path / "moco"], check=True)
+
+
+def test_what_a_command_does_may_have_quotes():
+    assert "'it'\"'\"'s'" in script("fish", {"x": Words("it's", {"--y": ()})})
