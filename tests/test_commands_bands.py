@@ -115,6 +115,37 @@ def test_workers_and_memory_read_the_same_bands(tmp_path):
     assert torch.allclose(found["memory"][weight], found["workers"][weight], atol=2e-2)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_values_beyond_the_range_that_workers_meet_are_counted_and_said_once(tmp_path, workers):
+    (tmp_path / "x").mkdir()
+    random = np.random.default_rng(0)
+    for i in range(70):
+        image = random.integers(0, 3000, (16, 16)).astype(np.uint16)
+        tifffile.imwrite(tmp_path / "x" / f"{i:03}.tif", image * (20 if i in (3, 50) else 1))
+    heard = Heard()
+    machine = replace(MACHINE, memory_gib=0.0, workers=workers)
+    changes = SMALL | {"epochs": 2}
+    asked = Asked(range="0,4095")
+    moco.pretrain(tmp_path / "x", tmp_path / "run", machine=machine, changes=changes, asked=asked, tell=heard)
+    said = [text for text in heard.said if "beyond the range" in text]
+    assert len(said) == 1
+    assert said[0].startswith("2 images have more than 1 % of their values beyond the range")
+    assert "003.tif" in said[0]
+
+
+class Heard:
+    """Keeps what is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+    def __getattr__(self, name):
+        return lambda *given: lambda *more: None
+
+
 def test_bands_that_are_not_there_stop_a_run_with_the_flag(digits_file, tmp_path):
     with pytest.raises(MocoError, match="--bands 3: the files have 1 band"):
         moco.pretrain(digits_file, tmp_path / "run", machine=MACHINE, asked=Asked(bands="3"))

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from moco.data.array import Array
+from moco.data.decide import decide
+from moco.data.open import open_source
 from moco.data.source import Unreadable
+from moco.data.survey import survey
 from moco.errors import MocoError
 
 
@@ -127,3 +130,43 @@ def test_a_pickled_array_is_small_and_reads_the_same(tmp_path: Path) -> None:
         assert len(packed) < 5000
         assert np.array_equal(pickle.loads(packed).raw(7), images[7])
         assert pickle.loads(packed).label(7) == source.label(7)
+
+
+@pytest.mark.parametrize("shape", [(6, 16, 18, 7), (6, 7, 16, 18), (6, 16, 18)])
+@pytest.mark.parametrize("form", [2, 3])
+def test_a_zarr_array_is_read_chunk_by_chunk(tmp_path: Path, shape: tuple[int, ...], form: int) -> None:
+    zarr = pytest.importorskip("zarr")
+    values = np.random.default_rng(0).integers(0, 4000, shape).astype(np.uint16)
+    zarr.create_array(tmp_path / "a.zarr", data=values, chunks=(1, *shape[1:]), zarr_format=form)
+    source = open_source(tmp_path / "a.zarr")
+    bands_last = values.transpose(0, 2, 3, 1) if shape[1] == 7 else values
+    assert np.array_equal(pickle.loads(pickle.dumps(source)).native(3), bands_last[3])  # type: ignore[attr-defined]
+    found = decide(source, survey(source)).pixels
+    assert found is not None
+    assert (found.channels, found.kind) == (7 if len(shape) == 4 else 1, "uint16")
+
+
+def test_a_zarr_group_has_images_and_labels(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.create_group(tmp_path / "a.zarr")
+    group.create_array("images", data=np.zeros((4, 8, 8, 3), np.uint8))
+    group.create_array("labels", data=np.array([3, 1, 4, 1]))
+    source = open_source(tmp_path / "a.zarr")
+    assert [source.label(i) for i in range(4)] == ["3", "1", "4", "1"]
+    assert source.raw(0).shape == (8, 8, 3)  # type: ignore[union-attr]
+
+
+def test_without_zarr_the_command_that_installs_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "zarr.json").write_text("{}")
+    monkeypatch.setattr("moco.data.array.has", lambda package: False)
+    with pytest.raises(MocoError, match="a zarr array takes pip install"):
+        open_source(tmp_path / "a.zarr")
+
+
+def test_a_zarr_that_is_broken_is_said_to_be(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "zarr.json").write_text("{broken")
+    with pytest.raises(MocoError, match=r"--data .*a\.zarr: .* cannot read this"):
+        open_source(tmp_path / "a.zarr")

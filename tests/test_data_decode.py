@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from moco.data.decode import decode, header_size
@@ -244,3 +245,18 @@ def test_arrays_of_any_channels_become_rgb() -> None:
     assert header_size(np.zeros((8, 9, 3), np.uint8)) == (9, 8)
     with pytest.raises(Unreadable, match="too small"):
         decode(np.zeros((2, 9, 3), np.uint8))
+
+
+def test_a_tiff_of_four_bands_is_no_photograph_and_one_with_opacity_is() -> None:
+    values = np.random.default_rng(0).integers(0, 255, (16, 16, 4)).astype(np.uint8)
+    for how, photograph in (("unspecified", False), ("unassalpha", True)):
+        file = io.BytesIO()
+        tifffile.imwrite(file, values, photometric="rgb", extrasamples=[how])
+        if photograph:
+            assert decode(file.getvalue()).shape == (16, 16, 3)
+        else:
+            with pytest.raises(Unreadable, match="4 bands are no photograph; --bands"):
+                decode(file.getvalue())
+    ink = io.BytesIO()
+    Image.fromarray(values, "CMYK").save(ink, "TIFF")
+    assert decode(ink.getvalue()).shape == (16, 16, 3)

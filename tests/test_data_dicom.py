@@ -84,6 +84,36 @@ def test_monochrome1_is_white_where_others_are_black():
     assert np.array_equal(hounsfield.values()[..., 0], (4095 - values) - 1000.0)
 
 
+@pytest.mark.parametrize("shape", ["LINEAR", "LINEAR_EXACT"])
+@pytest.mark.parametrize("seen_as", ["MONOCHROME2", "MONOCHROME1"])
+def test_the_window_that_all_files_tell_is_the_range_and_what_pydicom_makes_of_it(tmp_path, shape, seen_as):
+    from pydicom.pixels import apply_rescale, apply_windowing
+
+    told = {"WindowCenter": ["40", "400"], "WindowWidth": ["400", "90"], "VOILUTFunction": shape}
+    told |= {"RescaleSlope": "1", "RescaleIntercept": "-1024"}
+    ramp = np.linspace(0, 4095, 32 * 32).astype(np.uint16).reshape(32, 32)
+    for i in range(3):
+        (tmp_path / f"{i}.dcm").write_bytes(dicom(np.roll(ramp, i), seen_as, 12, **told))
+    source = Folder(tmp_path)
+    found = decide(source, survey(source))
+    assert "the window that the files tell" in found.lines[0]
+    unit = Preprocess(32, Normalize(mean=(0.0,), std=(1.0,)), found.pixels).centre(
+        decode(seen(source, found.pixels).raw(1))
+    )
+    data = pydicom.dcmread(tmp_path / "1.dcm")
+    theirs = apply_windowing(apply_rescale(data.pixel_array, data), data)
+    theirs = (theirs - theirs.min()) / (theirs.max() - theirs.min())
+    theirs = 1 - theirs if seen_as == "MONOCHROME1" else theirs
+    assert np.abs(unit[0].numpy() - theirs).max() < 1e-3
+
+
+def test_a_window_that_is_no_straight_line_is_not_taken():
+    values = noise(16, 16, dtype=np.uint16)
+    assert open_native(dicom(values, WindowCenter="40", WindowWidth="80")).facts.window == (0.0, 79.0)
+    for told in ({"VOILUTFunction": "SIGMOID"}, {"WindowWidth": "1"}, {"WindowWidth": None}):
+        assert open_native(dicom(values, **{"WindowCenter": "40", "WindowWidth": "80"} | told)).facts.window is None
+
+
 def test_colour_is_colour_in_any_space():
     values = noise(16, 16, 3)
     assert np.array_equal(open_native(dicom(values, "RGB")).values(), values)
@@ -103,6 +133,8 @@ def test_each_frame_is_a_page():
     ("raw", "said"),
     [
         (lambda: dicom(None), "a DICOM without pixels"),
+        (lambda: without_pixels(), "a DICOM without pixels"),
+        (lambda: without_pixels(encrypted()), "a DICOM whose pixels are encrypted"),
         (lambda: dicom(noise(16, 16))[:-50], "DICOM"),
         (lambda: dicom(noise(16, 16))[:200], "DICOM"),
         (
@@ -110,11 +142,30 @@ def test_each_frame_is_a_page():
             "compressed as JPEG Lossless.*nothing installed here decodes",
         ),
     ],
-    ids=["without pixels", "cut", "cut in its header", "JPEG lossless"],
+    ids=["without size", "without pixels", "encrypted", "cut", "cut in its header", "JPEG lossless"],
 )
 def test_what_cannot_be_read_is_named_with_its_reason(raw, said):
     with pytest.raises(Unreadable, match=said):
         open_native(raw()).values()
+
+
+def without_pixels(*more):
+    """A DICOM that says how large its image is, and holds none."""
+    data = pydicom.dcmread(io.BytesIO(dicom(noise(16, 16))))
+    del data.PixelData
+    for element in more:
+        data.add(element)
+    file = io.BytesIO()
+    data.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def encrypted():
+    """What holds attributes that were taken out and encrypted (PS3.15, E.1)."""
+    inside = pydicom.Dataset()
+    inside.EncryptedContentTransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    inside.EncryptedContent = bytes(64)
+    return pydicom.DataElement("EncryptedAttributesSequence", "SQ", [inside])
 
 
 def encapsulated():

@@ -12,6 +12,7 @@ from moco.data.decode import decode
 from moco.data.folder import Folder
 from moco.data.labelled import by_folder
 from moco.data.native import open_native
+from moco.data.open import open_source
 from moco.data.pieces import Pieces, labelled_pieces, pieces
 from moco.data.seen import seen
 from moco.data.source import native
@@ -161,6 +162,49 @@ def test_pieces_of_a_file_are_of_its_class(tmp_path):
     assert isinstance(labelled.source, Pieces)
     assert labelled.labels.tolist() == [0, 0, 1, 1, 1]
     assert labelled.source.label(4) == "b"
+
+
+def shards(folder, images, index):
+    """Two shards of TIFFs as webdataset writes them, with DALI's index beside each or without one."""
+    import io
+    import tarfile
+
+    for number, part in enumerate((images[:2], images[2:])):
+        lines = []
+        with tarfile.open(folder / f"{number}.tar", "w") as archive:
+            for i, image in enumerate(part):
+                file = io.BytesIO()
+                tifffile.imwrite(file, image, photometric="minisblack")
+                info = tarfile.TarInfo(f"{number}{i}.tif")
+                info.size = file.tell()
+                archive.addfile(info, io.BytesIO(file.getvalue()))
+        with tarfile.open(folder / f"{number}.tar") as archive:
+            lines = [f"tif {one.offset_data} {one.size} {one.name}" for one in archive]
+        if index:
+            (folder / f"{number}.idx").write_text("\n".join([f"v1.2 {len(lines)}", *lines]))
+    return open_source(f"{folder}/{{0..1}}.tar")
+
+
+def test_pages_and_tiles_of_shards_with_an_index_are_images(tmp_path):
+    data = [noise(3, 32, 40) for _ in range(4)]
+    cut, images = opened(shards(tmp_path, data, index=True), tiles=32, skip=0.0)
+    assert len(cut) == 4 * 3 * 2
+    assert np.array_equal(decode(images.raw(len(cut) - 1))[..., 0], data[3][2, :, 8:])
+
+
+def test_of_shards_that_are_read_from_front_to_end_the_first_page_is_taken_and_said(tmp_path):
+    source = shards(tmp_path, [noise(3, 16, 20) for _ in range(4)], index=False)
+    found = decide(source, survey(source))
+    assert found.pixels.pages == "first"
+    assert "4 of 4 files looked at have several pages, of which the first is learnt from" in found.lines[-1]
+    assert pieces(source, found.pixels) is source
+    for asked, flag in (
+        ({"tiles": 16}, "--tiles 16"),
+        ({"pages": "all"}, "--pages all"),
+        ({"pages": "max"}, "--pages max"),
+    ):
+        with pytest.raises(MocoError, match=f"{flag}: these shards are read from front to end.*moco pack"):
+            opened(source, **asked)
 
 
 @pytest.mark.parametrize("asked", [{"tiles": 8}, {"tiles": 64, "overlap": 64}, {"tiles": 64, "skip": 2.0}])

@@ -117,6 +117,28 @@ def test_files_with_other_bands_are_named_and_counted_not_bent(tmp_path):
         seen(source, found.pixels).raw(6)
 
 
+def test_one_odd_file_does_not_make_bands_of_photographs(tmp_path):
+    for i in range(4):
+        Image.fromarray(RANDOM.integers(0, 255, (16, 16, 3)).astype(np.uint8)).save(tmp_path / f"{i}.png")
+    odd = bands(1, 16, 16, 4, most=255, dtype=np.uint8)[0]
+    tifffile.imwrite(tmp_path / "odd.tif", odd, photometric="rgb", extrasamples=["unspecified"])
+    found = decided(Folder(tmp_path))
+    assert found.pixels is None
+    assert found.lines == ("1 of 5 files looked at have other bands: such files are left out and listed",)
+    assert [(name, reason[:7]) for name, reason in check(Folder(tmp_path)).unreadable] == [("odd.tif", "4 bands")]
+
+
+def test_a_photograph_in_a_set_of_four_bands_is_named(tmp_path):
+    folder(
+        tmp_path / "x", bands(6, 16, 16, 4, most=255, dtype=np.uint8), photometric="minisblack", planarconfig="contig"
+    )
+    Image.fromarray(RANDOM.integers(0, 255, (16, 16, 3)).astype(np.uint8)).save(tmp_path / "x" / "photo.png")
+    source = Folder(tmp_path / "x")
+    found = decided(source)
+    assert found.pixels.of == 4
+    assert [name for name, _ in check(source, pixels=found.pixels).unreadable] == ["photo.png"]
+
+
 def test_colour_in_a_gray_set_is_refused_unless_asked_for(tmp_path):
     Image.fromarray(bands(1, 16, 16, 3, most=255, dtype=np.uint8)[0]).save(tmp_path / "a.png")
     one = Pixels()

@@ -20,7 +20,7 @@ from moco.commands.fit import fit, usual
 from moco.commands.init import Beginning, beginning
 from moco.commands.initialise import begin_, weights_of
 from moco.commands.logged import finish, logged
-from moco.commands.made_of import made_of
+from moco.commands.made_of import made_of, tell_beyond
 from moco.commands.pairs import AskedPairs, paired, said
 from moco.commands.start import Start, record_of, start
 from moco.commands.tell import Teller, listener
@@ -133,11 +133,7 @@ def pretrain(
                 claimed = chosen
                 distributed.on_main(lambda: claim_run(run, claimed, machine, record))
             begun = start(run, seen(images, made.pixels), facts, machine, tell)
-            if beyond := getattr(begun.source, "beyond", None):
-                tell.note(
-                    f"{len(beyond):,} images have more than 1 % of their values beyond the range from black to white, "
-                    f"which are clipped ({images.name(min(beyond))}); --range sets another"
-                )
+            tell_beyond(begun.source, images, tell)  # of those in memory; of others when all have been read
             show: Show = tell
             if chosen is None:
                 chosen = fitted = known.into(fit(begun, ask, began, watched, weights_of(begin)))
@@ -150,6 +146,8 @@ def pretrain(
                 distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
             with logged(show, log, begun, chosen) as told:
                 _pretrain(begun, begin, chosen, watched, functions, until, told, known.groups)
+                if begun.memory is None:
+                    tell_beyond(begun.source, images, tell)
                 if until is not None:
                     return out
                 conclude(begun, chosen)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from moco.data.names import first_folder, is_image, is_litter, no_images, printable, root_of
+from moco.data.names import first_folder, is_image, is_litter, no_images, printable, root_of, with_arrays
 from moco.data.source import Hints, Unreadable
 from moco.errors import MocoError
 
@@ -34,21 +34,22 @@ class Archive:
         self.path = os.path.abspath(path)  # noqa: PTH100
         shown = printable(os.fspath(path))
         list_members = tar_members if self.path.lower().endswith(".tar") else _zip_members
-        members, self.others = [], list[str]()
+        found: dict[str, Member] = {}
+        names, others = list[str](), list[str]()
         try:
             for member in list_members(self.path):
                 if any(is_litter(part) for part in member[0].split("/")):
                     continue
-                if is_image(member[0]):
-                    members.append(member)
-                else:
-                    self.others.append(member[0])
+                found[member[0]] = member
+                (names if is_image(member[0]) else others).append(member[0])
         except FileNotFoundError:
             raise MocoError(f"--data {shown}: there is no such file; check the path") from None
         except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
             raise MocoError(
                 f"--data {shown}: the archive is broken or cut short ({error}); copy or download it again"
             ) from None
+        names, self.others = with_arrays(names, others)
+        members = [found[name] for name in names]
         if not members:
             raise MocoError(f"--data {shown}: {no_images('this archive', len(self.others))}")
         members.sort()

@@ -1,4 +1,4 @@
-"""Images in a NumPy file: .npy (N images, read from disk as they are asked for) or .npz (with labels if it has any)."""
+"""Images in one array: .npy (read from disk as they are asked for), .npz (with labels if it has any), or .zarr."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moco.data.formats import INSTALL, has
 from moco.data.names import printable
 from moco.data.pixels import to_8_bits, to_rgb, white_of
 from moco.data.plain import LEAST_SIDE
@@ -18,6 +19,11 @@ from moco.errors import MocoError
 IMAGE_KEYS = ("images", "x", "data", "arr_0")
 LABEL_KEYS = ("labels", "y", "targets")
 _CHANNELS = (1, 3, 4)
+
+
+def is_zarr(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is a zarr array or group, of format 2 or 3."""
+    return any(os.path.exists(os.path.join(path, name)) for name in (".zarray", ".zgroup", "zarr.json"))  # noqa: PTH110, PTH118
 
 
 class Array:
@@ -32,7 +38,7 @@ class Array:
         self._pixels, self.labels = self._load()
         self._axes = self._find_axes(self._pixels.shape)
         self._white, self._why = self._find_white(self._pixels)
-        self._count = len(self._pixels)
+        self._count = int(self._pixels.shape[0])
         self.description = f"array {self._shown}, {self._count:,} images"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,6 +74,8 @@ class Array:
 
     def _load(self) -> tuple[NDArray[Any], list[str] | None]:
         try:
+            if os.path.isdir(self.path):  # noqa: PTH112
+                return self._choose_of_zarr()
             if self.path.lower().endswith(".npy"):
                 mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
                 if not isinstance(mapped, np.ndarray):
@@ -79,9 +87,21 @@ class Array:
             raise
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise MocoError(
-                f"--data {self._shown}: NumPy cannot read this ({error}); "
-                "write it with numpy.save or numpy.savez, without Python objects"
+                f"--data {self._shown}: {'zarr' if os.path.isdir(self.path) else 'NumPy'} cannot read this ({error}); "  # noqa: PTH112
+                "write it with numpy.save, numpy.savez or zarr, without Python objects"
             ) from None
+
+    def _choose_of_zarr(self) -> tuple[Any, list[str] | None]:
+        """A zarr array, or the images and labels of a group; chunks are read as they are asked for."""
+        if not has("zarr"):
+            raise MocoError(f"--data {self._shown}: a zarr array takes {INSTALL}")
+        import zarr
+
+        opened: Any = zarr.open(self.path, mode="r")
+        if hasattr(opened, "shape"):
+            return opened, None
+        pixels, labels = self._choose(dict.fromkeys(opened.array_keys()), opened)
+        return pixels, labels
 
     def _choose(self, keys: dict[str, None], file: Any) -> tuple[NDArray[Any], list[str] | None]:
         """The images and labels among the arrays of an .npz."""
@@ -93,10 +113,10 @@ class Array:
         pixels = file[images]
         if (key := next((key for key in LABEL_KEYS if key in keys), None)) is None:
             return pixels, None
-        labels = file[key]
-        if labels.shape not in {(len(pixels),), (len(pixels), 1)}:
+        labels, count = np.asarray(file[key][:]), pixels.shape[0]
+        if labels.shape not in {(count,), (count, 1)}:
             raise MocoError(
-                f"--data {self._shown}: {key} has shape {labels.shape} for {len(pixels)} images; one label an image"
+                f"--data {self._shown}: {key} has shape {labels.shape} for {count} images; one label an image"
             )
         whole = labels.dtype.kind == "f" and bool((labels == np.rint(labels)).all())
         return pixels, [str(label) for label in (labels.astype(np.int64) if whole else labels).ravel().tolist()]
@@ -127,7 +147,7 @@ class Array:
         """The value that is white in every image seen as a photograph, from a sample; or why it cannot be seen so."""
         if pixels.ndim == 4 and pixels.shape[1 + self._axes[2]] not in _CHANNELS:
             return 0, f"{pixels.shape[1 + self._axes[2]]} bands are no photograph; --bands chooses those to see"
-        sample = pixels[:: max(1, len(pixels) // 256)]
+        sample = np.asarray(pixels[:: max(1, pixels.shape[0] // 256)])
         match pixels.dtype.kind, pixels.dtype.itemsize:
             case ("u", 1):
                 return 255, ""

@@ -24,6 +24,8 @@ def suffix_of_kind(raw: bytes) -> str:
 def compact_bands(raw: Any, short_side: int) -> tuple[bytes, str]:
     """The bytes and suffix of an image that is no photograph: as it was where it is small enough or has several pages.
 
+    An array of NumPy becomes a TIFF too, as .npy files in shards may be anything.
+
     Else a TIFF of the same bands and type, losslessly packed, its shorter side averaged down. Raises Unreadable, and
     MocoError where nothing is installed that writes one.
     """
@@ -31,7 +33,7 @@ def compact_bands(raw: Any, short_side: int) -> tuple[bytes, str]:
     values = image.values()
     height, width = values.shape[:2]
     scale = short_side / min(height, width)
-    if isinstance(raw, bytes) and (scale >= 1 or image.pages > 1):
+    if isinstance(raw, bytes) and kind_of(raw) != "NumPy" and (scale >= 1 or image.pages > 1):
         return raw, suffix_of_kind(raw)
     if scale < 1:
         values = averaged(values, (max(1, round(width * scale)), max(1, round(height * scale))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from moco.data.camera import is_camera_raw
 from moco.data.formats import BEYOND, INSTALL
 
 _KINDS = (
@@ -18,6 +19,7 @@ _KINDS = (
     (b"\0\0\0\x0cjP  \r\n", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\0\0\1\0", "ICO"),
+    (b"\x93NUMPY", "NumPy"),
     (b"\xff\x0a", "JPEG XL"),
     (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
 )
@@ -34,6 +36,8 @@ def kind_of(raw: bytes) -> str | None:
         return "WebP"
     if raw[:1] == b"P" and raw[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6"):
         return "PPM"
+    if is_camera_raw(raw):
+        return "camera RAW"
     if raw[4:8] == b"ftyp":
         brands = [raw[at : at + 4].decode("latin-1") for at in (8, *range(16, int.from_bytes(raw[:4], "big"), 4))]
         return next((_BRANDS[brand] for brand in sorted(brands, key=lambda b: b == "mif1") if brand in _BRANDS), None)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from moco.data.measure import PERCENTILES, Measured, measure
+from moco.data.measure import Measured, measure
 from moco.data.native import open_native
 from moco.data.plain import MOST_SIDE
+from moco.data.ranged import FULL, other_windows, ranged
 from moco.data.seen import chosen, refuse_other_bands
-from moco.data.source import Source, Unreadable, native
+from moco.data.source import Source, Unreadable, native, read_in_any_order
 from moco.data.survey import Survey
 from moco.data.values import Facts, Native, Values
 from moco.errors import MocoError
@@ -21,11 +22,6 @@ from moco.recipe.pixels import Pixels, Type, check_pixels
 SAMPLE = 64
 """Images that are decoded where headers do not say enough."""
 
-_FULL = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "int16": (-32768.0, 32767.0), "float32": (0.0, 1.0)}
-_BITS = (8, 10, 12, 14, 16)
-_FILLED = 1 / 8
-"""Share of the depth that 99.9 % of values must reach for it to be the range; else percentiles are."""
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -34,7 +30,7 @@ class Asked:
     bands: str | None = None
     """`gray`, `rgb`, or numbers: `0,1,2,7`."""
     range: str | None = None
-    """`0,4095`, `percentile`, `image`."""
+    """`0,4095`, `percentile`, `image`, `window`."""
     no_data: float | None = None
     pages: str | None = None
     """`all`, `first`, `middle`, `max`."""
@@ -84,14 +80,16 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
         return Decided(None)
     looks = [one for _, one in facts.looks]
     colour, bands, of = _channels(asked.bands, looks)
-    whole = asked.pages in (None, "first") and not asked.tiles and not (facts.paged and asked.pages is None)
+    pages, of_pages = _pages(asked.pages, facts, source)
+    fit = {1, 3} if colour != "bands" or of == 1 else {of}
+    odd = _odd(fit, looks)
+    alike = [one for one in looks if one.bands in fit] or looks
     photographs = colour == "rgb" and not asked.range and asked.no_data is None
-    if photographs and all(one.type == "uint8" for one in looks):
+    if photographs and all(one.type == "uint8" for one in alike):
         if asked.bands is None and _all_gray(source, facts):
             colour, bands, of = "bands", (0,), 1
-        elif whole:
-            return Decided(None)
-    alike = [one for one in looks if colour != "bands" or one.bands == of] or looks
+        elif pages == "first" and not asked.tiles:
+            return Decided(None, lines=(*odd, *of_pages))
     kind = _type(alike)
     no_data = asked.no_data if asked.no_data is not None else _told(alike)
     count = {"rgb": 3, "gray": 1}.get(colour, len(bands))
@@ -100,10 +98,10 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
         bands=bands,
         of=of,
         kind=kind,
-        black=(_FULL[kind][0],) * count,
-        white=(_FULL[kind][1],) * count,
+        black=(FULL[kind][0],) * count,
+        white=(FULL[kind][1],) * count,
         no_data=no_data,
-        pages=_pages(asked.pages, facts),
+        pages=pages,
         tiles=asked.tiles,
         overlap=asked.overlap if asked.tiles else 0,
         skip=asked.skip if asked.tiles else 0.0,
@@ -111,13 +109,13 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
     check_pixels(rough)
     images = _decoded(source, facts, rough, kind)
     found = measure(images, no_data)
-    pixels, why = _ranged(rough, found, asked.range, alike)
+    pixels, why = ranged(rough, found, asked.range, alike)
     mean, std = found.moments(*pixels.scale)
     photographs = pixels.colour == "rgb" and pixels.kind == "uint8"
     return Decided(
         pixels,
         None if photographs else Normalize(mean=tuple(mean), std=tuple(std)),
-        tuple(_said(pixels, why, found, looks)),
+        (*_said(pixels, why, found, looks), *odd, *of_pages),
         _fitting_views(pixels, looks),
     )
 
@@ -135,18 +133,33 @@ def _channels(asked: str | None, looks: Sequence[Facts]) -> tuple[str, tuple[int
         if min(bands) < 0 or max(bands) >= of:
             raise MocoError(f"--bands {asked}: the files have {of} band{'s' * (of > 1)}, numbered 0 to {of - 1}")
         return "bands", bands, of
-    if all(one.colour for one in looks):
-        return ("rgb", (0,), 3) if any(one.bands == 3 for one in looks) else ("bands", (0,), 1)
+    seen = [one for one in looks if one.bands in (1, 3)]  # one odd file among photographs does not make them bands
+    if of in (1, 3) and all(one.colour for one in seen):
+        return ("rgb", (0,), 3) if any(one.bands == 3 for one in seen) else ("bands", (0,), 1)
     return "bands", tuple(range(of)), of
 
 
-def _pages(asked: str | None, facts: Survey) -> Literal["first", "all", "middle", "max"]:
-    """Which pages: those asked for; all, where files looked at have several."""
+def _odd(fit: set[int], looks: Sequence[Facts]) -> list[str]:
+    """What there is to say of files that have other numbers of bands than fit the data set."""
+    odd = sum(one.bands not in fit for one in looks)
+    said = f"{odd} of {len(looks)} files looked at have other bands: such files are left out and listed"
+    return [said] if odd else []
+
+
+def _pages(
+    asked: str | None, facts: Survey, source: Source
+) -> tuple[Literal["first", "all", "middle", "max"], list[str]]:
+    """Which pages, and what there is to say: those asked for; all, where files looked at have several."""
     match asked:
+        case None if facts.paged and not read_in_any_order(source):
+            return "first", [
+                f"{facts.paged} of {len(facts.looks)} files looked at have several pages, of which the first is learnt "
+                "from: these shards are read from front to end; moco pack makes a copy whose files are looked into"
+            ]
         case None:
-            return "all" if facts.paged else "first"
+            return "all" if facts.paged else "first", []
         case "first" | "all" | "middle" | "max":
-            return asked
+            return asked, []
     raise MocoError(f"--pages {asked}: all, first, middle or max")
 
 
@@ -210,43 +223,6 @@ def _some(image: Native) -> Values:
     return middle
 
 
-def _ranged(rough: Pixels, found: Measured, asked: str | None, looks: Sequence[Facts]) -> tuple[Pixels, str]:
-    """With black and white, and why these."""
-    low, high = found.percentiles
-    depth = _FULL[rough.kind]
-    same = rough.channels
-    if asked == "image":
-        whole = replace(rough, black=(depth[0],) * same, white=(depth[1],) * same, own_range=True)
-        return whole, "each image from its own darkest to its own brightest value, as asked"
-    if asked == "percentile":
-        return replace(rough, black=low, white=high), f"percentiles {_words()} of each band, as asked"
-    if asked is not None:
-        try:
-            black, white = (float(word) for word in asked.split(","))
-        except ValueError:
-            raise MocoError(f"--range {asked}: two numbers such as 0,4095; or percentile; or image") from None
-        if not black < white:
-            raise MocoError(f"--range {asked}: black comes first and is the smaller of the two")
-        return replace(rough, black=(black,) * same, white=(white,) * same), "as asked"
-    if rough.kind == "uint8":
-        return rough, "8 bits"
-    if rough.kind == "uint16":
-        told = {one.white for one in looks if one.type == "uint16"}
-        if len(told) == 1 and (own := told.pop()) is not None and found.most <= own:
-            return replace(rough, white=(own,) * same), "as many bits as the files say are used"
-        bits = next(b for b in _BITS if found.most < 2**b)
-        white = float(2**bits - 1)
-        if max(high) >= white * _FILLED:
-            return replace(rough, white=(white,) * same), f"the {bits} bits that are used"
-    elif rough.kind == "float32" and found.least >= 0 and found.most <= 1:
-        return replace(rough, black=(0.0,) * same, white=(1.0,) * same), "as they are"
-    return replace(rough, black=low, white=high), f"percentiles {_words()} of each band"
-
-
-def _words() -> str:
-    return f"{PERCENTILES[0]} and {PERCENTILES[1]}"
-
-
 def _said(pixels: Pixels, why: str, found: Measured, looks: Sequence[Facts]) -> list[str]:
     """What a person is told: channels, range, what is missing, what differs."""
     types = {"uint8": "8 bits", "uint16": "16 bits", "int16": "16 bits with a sign", "float32": "real numbers"}
@@ -264,10 +240,8 @@ def _said(pixels: Pixels, why: str, found: Measured, looks: Sequence[Facts]) -> 
     if found.missing:
         value = "not a number" if pixels.no_data is None else f"no data ({pixels.no_data:g})"
         lines.append(f"{max(found.missing, 1e-4):.2%} of the values looked at are {value}: they become black")
-    if odd := sum(
-        pixels.colour == "bands" and one.bands not in (pixels.of, 3 if pixels.of == 1 else 0) for one in looks
-    ):
-        lines.append(f"{odd} of {len(looks)} files looked at have other bands: such files are left out and listed")
+    if windows := other_windows(pixels, looks):
+        lines.append(windows)
     return lines
 
 

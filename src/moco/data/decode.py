@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.data.content import kind_of, not_an_image
-from moco.data.native import BEYOND_PILLOW, open_native
+from moco.data.native import BEYOND_PILLOW, beyond_8_bits, open_native
 from moco.data.opened import Header, Opened
 from moco.data.pillow_file import open_picture
-from moco.data.pixels import deep_to_8_bits, to_rgb
+from moco.data.pixels import deep_to_8_bits, to_8_bits, to_rgb
 from moco.data.source import Unreadable
 from moco.data.values import Native, Values
 
@@ -47,7 +47,9 @@ def open_image(raw: bytes | NDArray[np.uint8] | Opened) -> Opened:
     """Read the header, where that was not done; raises Unreadable."""
     match raw:
         case bytes():
-            return _beyond_pillow(raw) if kind_of(raw) in BEYOND_PILLOW else open_picture(raw)
+            kind = kind_of(raw)
+            beyond = kind in BEYOND_PILLOW or beyond_8_bits(kind, raw) is not None
+            return _beyond_pillow(raw) if beyond else open_picture(raw)
         case np.ndarray():
             return open_picture(raw)
         case _:
@@ -69,6 +71,9 @@ class _Photograph:
 
     def pixels(self, reduction: int = 1) -> tuple[Values, int]:
         values = self._image.values()
-        if values.dtype != np.uint8:
+        white = self._image.facts.white
+        if values.dtype == np.uint16 and white is not None and values.max() <= white:
+            values = to_8_bits(values, 0, white)
+        elif values.dtype != np.uint8:
             values = deep_to_8_bits(np.nan_to_num(values))
         return to_rgb(values), 1

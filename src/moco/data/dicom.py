@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, convert_color_space, pixel_array
 
 from moco.data.plain import check_sides, plain_errors
 from moco.data.source import Unreadable
-from moco.data.values import Facts, Values, kept
+from moco.data.values import Facts, Values, finite, kept
 
 _COLOURS = ("YBR_FULL", "YBR_FULL_422")
 
@@ -44,6 +45,7 @@ class Dicom:
                 3 if colour else 1,
                 kind if self._plain else "float32",  # type: ignore[arg-type]
                 white=float(self._white) if self._plain and deep else None,
+                window=None if colour else self._window(),
                 container="" if colour else "DICOM",
             )
 
@@ -54,7 +56,8 @@ class Dicom:
             warnings.simplefilter("ignore")
             whole = pydicom.dcmread(io.BytesIO(self._raw))
             if "PixelData" not in whole and "FloatPixelData" not in whole:
-                raise Unreadable("a DICOM without pixels")
+                hidden = "EncryptedAttributesSequence" in whole
+                raise Unreadable("a DICOM whose pixels are encrypted" if hidden else "a DICOM without pixels")
             try:
                 values = pixel_array(whole, index=page, raw=True)
             except (RuntimeError, NotImplementedError):
@@ -79,6 +82,29 @@ class Dicom:
         """White for the least value: about the middle of what may be stored."""
         if self._plain:
             return np.asarray(self._white - values).astype(values.dtype)
+        return np.asarray(np.float32(self._ends()) - values)
+
+    def _ends(self) -> float:
+        """The least and the largest value that may be stored, added."""
+        if self._plain:
+            return float(self._white)
         least = -(self._white + 1) // 2 if self._set.get("PixelRepresentation", 0) else 0
-        ends = sum(self._slope * (least + end) + self._intercept for end in (0, self._white))
-        return np.asarray(np.float32(ends) - values)
+        return sum(self._slope * (least + end) + self._intercept for end in (0, self._white))
+
+    def _window(self) -> tuple[float, float] | None:
+        """What the first window shows as black and white (PS3.3, C.11.2.1.2), if it is a straight line."""
+        centre, width = (_first(self._set.get(f"Window{part}", None)) for part in ("Center", "Width"))
+        kind = str(self._set.get("VOILUTFunction", None) or "LINEAR")
+        if centre is None or width is None or kind not in ("LINEAR", "LINEAR_EXACT"):
+            return None
+        if kind == "LINEAR":
+            centre, width = centre - 0.5, width - 1
+        if not width > 0:
+            return None
+        black, white = centre - width / 2, centre + width / 2
+        return (self._ends() - white, self._ends() - black) if self._seen == "MONOCHROME1" else (black, white)
+
+
+def _first(told: Any) -> float | None:
+    """A number, or the first of several."""
+    return finite(told[0] if isinstance(told, list | tuple | MultiValue) and told else told)

@@ -33,6 +33,11 @@ BEYOND = (
     Format("JPEG XL", (".jxl",), "imagecodecs"),
     Format("DICOM", (".dcm", ".dicom"), "pydicom"),
     Format("NIfTI", (".nii", ".nii.gz"), "nibabel"),
+    Format(
+        "camera RAW",
+        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+        "rawpy",
+    ),
     Format("JPEG 2000", (".jp2", ".j2k", ".jpx", ".jpf", ".j2c"), "PIL"),
     Format("ICO", (".ico",), "PIL"),
     Format("TGA", (".tga",), "PIL"),

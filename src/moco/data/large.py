@@ -19,7 +19,7 @@ def opened_or_bytes(path: str) -> Any:
         large = os.stat(path).st_size >= LARGE and has("tifffile")  # noqa: PTH116
         if large:
             with open(path, "rb") as file:  # noqa: PTH123
-                large = kind_of(file.read(16)) == "TIFF"
+                large = kind_of(file.read(4096)) == "TIFF"
     except OSError:
         large = False  # reading it says why
     if not large:

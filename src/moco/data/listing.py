@@ -79,16 +79,21 @@ def _lines(text: str) -> tuple[list[str], list[str]]:
     return [line for line in lines if line and not line.startswith("#")], []
 
 
-def _rows(text: str, shown: str, suffix: str) -> tuple[list[str], list[str]]:
-    """The columns of paths and of classes; no classes where there is no such column."""
+def table_of(text: str, shown: str, suffix: str) -> list[list[str]]:
+    """The rows of a .csv or .tsv that are not empty; raises MocoError where it is no table."""
     try:
-        rows = [
+        return [
             row
             for row in csv.reader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",", strict=True)
             if any(cell.strip() for cell in row)
         ]
     except csv.Error as error:
         raise MocoError(f"--data {shown}: this is not a table ({error}); put quotes around cells with commas") from None
+
+
+def _rows(text: str, shown: str, suffix: str) -> tuple[list[str], list[str]]:
+    """The columns of paths and of classes; no classes where there is no such column."""
+    rows = table_of(text, shown, suffix)
     if not rows:
         return [], []
     header = [cell.strip().lower() for cell in rows[0]]

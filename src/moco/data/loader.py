@@ -142,6 +142,8 @@ class Batch:
     """What key views are made of, P for each query; None: of these same images."""
     named: Names | None = None
     """What the draws of each view are named by; None: by its image."""
+    beyond: frozenset[int] = frozenset()
+    """Images of which much was found to lie beyond the range of the data set."""
 
     @property
     def names(self) -> NDArray[np.int64]:
@@ -198,6 +200,7 @@ class WorkerLoader:
         for batch in loader:
             if isinstance(batch, MocoError):
                 raise batch
+            _beyond(self.source).update(batch.beyond)
             yield batch
 
 
@@ -221,6 +224,12 @@ def leave_signals_to_the_main_process(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def _beyond(source: Source) -> set[int]:
+    """Images that the source has found to lie beyond the range, where it looks for that."""
+    found: set[int] = getattr(source, "beyond", set())
+    return found
+
+
 class _Steps(Dataset[Batch | MocoError]):
     """Item i is the batch of step `start` + i, or what there is to say instead."""
 
@@ -232,9 +241,13 @@ class _Steps(Dataset[Batch | MocoError]):
 
     def __getitem__(self, item: int) -> Batch | MocoError:
         try:
-            return self._batch(item)
+            batch = self._batch(item)
         except MocoError as error:  # raised in a worker, it would come with a page of its history
             return error
+        beyond = _beyond(self.source)
+        batch = replace(batch, beyond=frozenset(beyond))
+        beyond.clear()  # the main process keeps them
+        return batch
 
     def _batch(self, item: int) -> Batch:
         step = self.start + item

@@ -28,6 +28,14 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(suffixes())
 
 
+def with_arrays(names: list[str], others: list[str]) -> tuple[list[str], list[str]]:
+    """Images and what lies beside them; .npy are images where there are no others: else what is known of these."""
+    if names or not any(name.lower().endswith(".npy") for name in others):
+        return names, others
+    arrays = [name for name in others if name.lower().endswith(".npy")]
+    return arrays, [name for name in others if not name.lower().endswith(".npy")]
+
+
 def suffix_of(name: str) -> str:
     """The ending in lower case, with its dot; empty where there is none, or only a number as in DICOM's names."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122

@@ -9,6 +9,8 @@ from PIL import Image
 
 from moco.data.content import kind_of, not_an_image
 from moco.data.formats import INSTALL, has
+from moco.data.jpeg2000 import Jpeg2000, Size, size_of
+from moco.data.numpy_file import NumpyFile
 from moco.data.opened import Opened
 from moco.data.pillow_file import open_picture, open_pillow, orientation
 from moco.data.plain import check_sides, plain_errors, plain_reasons
@@ -16,7 +18,7 @@ from moco.data.source import Unreadable
 from moco.data.values import Facts, Native, Values, kept, on_white, turned, type_of
 from moco.recipe.pixels import Type
 
-BEYOND_PILLOW = ("JPEG XL", "DICOM", "NIfTI")
+BEYOND_PILLOW = ("JPEG XL", "DICOM", "NIfTI", "NumPy", "camera RAW")
 """What Pillow does not read with any package."""
 
 
@@ -42,11 +44,25 @@ def open_native(raw: Any) -> Native:
         from moco.data.nifti import Nifti
 
         return Nifti(raw)
+    if kind == "NumPy":
+        return NumpyFile(raw)
+    if kind == "camera RAW":
+        from moco.data.camera_raw import CameraRaw
+
+        return CameraRaw(raw)
     if kind == "JPEG XL":
         return _JPEGXL(raw)
+    if (size := beyond_8_bits(kind, raw)) is not None:
+        return Jpeg2000(raw, size)
     if kind == "PNG" and raw[24:25] == b"\x10" and raw[25:26] in (b"\2", b"\4", b"\6") and has("imagecodecs"):
         return _DeepPNG(raw)
     return _Pillow(raw)
+
+
+def beyond_8_bits(kind: str | None, raw: bytes) -> Size | None:
+    """Of a JPEG 2000 that is no gray or RGB picture of 8 bits its size, where what reads it whole is there."""
+    size = size_of(raw) if kind == "JPEG 2000" else None
+    return None if size is None or size.plain or not has("imagecodecs") else size
 
 
 class _Array:

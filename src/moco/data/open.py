@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moco.data.archive import Archive
-from moco.data.array import Array
+from moco.data.array import Array, is_zarr
 from moco.data.demo import Demo
 from moco.data.folder import Folder
 from moco.data.labelled import Labelled, by_folder, by_labels
@@ -18,6 +18,7 @@ from moco.data.shard_store import Store
 from moco.data.shards import Shards
 from moco.data.source import Source
 from moco.data.stacked import Stacked
+from moco.data.stacked_table import StackedTable, is_table
 from moco.data.torchvision_set import TorchvisionSet
 from moco.errors import MocoError
 
@@ -35,7 +36,7 @@ FILES: dict[str, Callable[[str], Source]] = {
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar", ".gz")
 _TAKES = (
     "--data takes a folder, a .zip or .tar, shards ('x/{000..012}.tar', also s3://, gs:// or http://), "
-    "a .txt, .csv or .tsv list, a .npy or .npz array, torchvision:NAME or demo"
+    "a .txt, .csv or .tsv list, a .npy, .npz or .zarr array, torchvision:NAME or demo"
 )
 __all__ = ["FILES", "Labelled", "open_labelled", "open_source"]
 
@@ -48,7 +49,8 @@ def open_source(data: str | os.PathLike[str], store: Store | None = None) -> Sou
         return Shards(expanded, store)
     if kind == "stack":
         pattern, _, below = rest.partition(":")
-        return Stacked(pattern, os.path.expanduser(below))  # noqa: PTH111
+        below = os.path.expanduser(below)  # noqa: PTH111
+        return StackedTable(pattern, below) if is_table(below) else Stacked(pattern, below)
     if kind == "demo":
         return Demo(rest)
     if kind == "torchvision":
@@ -60,7 +62,7 @@ def open_source(data: str | os.PathLike[str], store: Store | None = None) -> Sou
     except (OSError, ValueError):
         folder = file = False
     if folder:
-        return Folder(path)
+        return Array(path) if is_zarr(path) else Folder(path)
     if not file:
         raise MocoError(f"--data {printable(text)}: there is no such file or folder; {_TAKES}")
     if path.name.lower().endswith(_PACKED):

@@ -13,7 +13,7 @@ from moco.data.labelled import Labelled
 from moco.data.native import open_native
 from moco.data.opened import Opened
 from moco.data.seen import chosen, filled
-from moco.data.source import Hints, Source, Unreadable, native
+from moco.data.source import Hints, Source, Unreadable, native, read_in_any_order
 from moco.data.values import Facts, Native, Values
 from moco.errors import MocoError
 from moco.machine import cores
@@ -33,6 +33,12 @@ def pieces(source: Source, pixels: Pixels | None) -> Source:
     """
     if pixels is None or (pixels.pages == "first" and not pixels.tiles):
         return source
+    if not read_in_any_order(source):
+        flag = f"--tiles {pixels.tiles}" if pixels.tiles else f"--pages {pixels.pages}"
+        raise MocoError(
+            f"{flag}: these shards are read from front to end, without looking into each file first; moco pack makes a "
+            "copy whose files are looked into, or take --pages first without --tiles"
+        )
     return Pieces(source, pixels)
 
 

@@ -14,6 +14,7 @@ from moco.data.formats import register
 from moco.data.opened import Header, Opened
 from moco.data.pixels import deep_to_8_bits, to_rgb
 from moco.data.plain import check_sides, plain_reasons
+from moco.data.source import Unreadable
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIF", "AVIF", "JPEG2000", "ICO", "TGA")
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
@@ -52,6 +53,7 @@ class _File:
         self._raw = raw
         with plain_reasons(raw):
             self._image = open_pillow(raw)
+            refuse_more_bands(self._image)
             self.header, self._orientation = _header(self._image), orientation(self._image)
 
     def pixels(self, reduction: int = 1) -> tuple[NDArray[np.uint8], int]:
@@ -130,6 +132,25 @@ def open_pillow(raw: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(raw), formats=_formats())
     check_sides(*image.size)
     return image
+
+
+_COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}
+"""Samples of a pixel that are its colour: RGB, CMYK, YCbCr, Lab."""
+
+
+def refuse_more_bands(image: Image.Image) -> None:
+    """Raise Unreadable for a TIFF with more bands than colours and opacity, which Pillow drops without a word."""
+    tags: Any = getattr(image, "tag_v2", None) if image.format == "TIFF" else None
+    if tags is None:
+        return
+    samples, extra = int(tags.get(_SAMPLES, 1)), tags.get(_EXTRA, ())
+    more = samples - _COLOURS.get(tags.get(_PHOTOMETRIC), 1)
+    first = extra[0] if isinstance(extra, tuple) and extra else extra
+    if more > 1 or (more == 1 and first not in (1, 2)):
+        raise Unreadable(f"{samples} bands are no photograph; --bands chooses those to see")
+
+
+_PHOTOMETRIC, _SAMPLES, _EXTRA = 262, 277, 338
 
 
 def _header(image: Image.Image) -> Header:

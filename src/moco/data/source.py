@@ -83,6 +83,11 @@ class Sharded(Protocol):
         """What these images are, without reading them."""
 
 
+def read_in_any_order(source: Source) -> bool:
+    """Whether any image is as near as any other, so that files can be looked into before they are needed."""
+    return not isinstance(source, Sharded) or source.any_order
+
+
 def native(source: Source, i: int) -> Any:
     """What is there for image i, in its own bands and type: a file as `raw` has it, or an array; raises Unreadable."""
     return getattr(source, "native", source.raw)(i)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,7 +45,7 @@ class Stacked:
                 files.setdefault(match["image"], {})[match["band"]] = name
         if not files:
             raise MocoError(f"--stack {pattern}: no file below --data {printable(path)} is named so")
-        self.bands = sorted({band for bands in files.values() for band in bands}, key=_by_number)
+        self.bands = sorted({band for bands in files.values() for band in bands}, key=by_number)
         self.names = sorted(files)
         self._files = files
         self._top = root_of([f"{name}x" for name in self.names])
@@ -64,26 +65,29 @@ class Stacked:
 
     def native(self, i: int) -> Native:
         """All bands, opened; raises Unreadable where one is missing or they differ in size."""
-        files = self._files[self.names[i]]
-        if missing := [band for band in self.bands if band not in files]:
-            raise Unreadable(f"band{'s' * (len(missing) > 1)} {', '.join(missing)} missing")
-        opened = {band: open_native(file_bytes(f"{self.root}/{files[band]}")) for band in self.bands}
-        sizes = {(one.facts.width, one.facts.height): band for band, one in opened.items()}
-        if len(sizes) > 1:
-            shown = ", ".join(f"{w} x {h} (band {band})" for (w, h), band in sizes.items())
-            raise Unreadable(f"bands of several sizes: {shown}; resample them to one")
-        if odd := [band for band, one in opened.items() if one.facts.bands != 1]:
-            raise Unreadable(
-                f"band {odd[0]} has {opened[odd[0]].facts.bands} bands in its file; one is stacked from each"
-            )
-        if len({one.facts.type for one in opened.values()}) > 1:
-            raise Unreadable(f"bands of several types: {', '.join(sorted({o.facts.type for o in opened.values()}))}")
-        return _Stack(list(opened.values()))
+        files = {band: f"{self.root}/{name}" for band, name in self._files[self.names[i]].items()}
+        return stack_of(files, self.bands)
 
     def label(self, i: int) -> str | None:
         """The first folder of the path that not all images share."""
         label = first_folder(self.names[i], self._top)
         return None if label is None else printable(label)
+
+
+def stack_of(files: Mapping[str, str], bands: Sequence[str]) -> Native:
+    """The file of each band, opened as one image; raises Unreadable where one is missing or they do not go together."""
+    if missing := [band for band in bands if band not in files]:
+        raise Unreadable(f"band{'s' * (len(missing) > 1)} {', '.join(missing)} missing")
+    opened = {band: open_native(file_bytes(files[band])) for band in bands}
+    sizes = {(one.facts.width, one.facts.height): band for band, one in opened.items()}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{w} x {h} (band {band})" for (w, h), band in sizes.items())
+        raise Unreadable(f"bands of several sizes: {shown}; resample them to one")
+    if odd := [band for band, one in opened.items() if one.facts.bands != 1]:
+        raise Unreadable(f"band {odd[0]} has {opened[odd[0]].facts.bands} bands in its file; one is stacked from each")
+    if len({one.facts.type for one in opened.values()}) > 1:
+        raise Unreadable(f"bands of several types: {', '.join(sorted({o.facts.type for o in opened.values()}))}")
+    return _Stack(list(opened.values()))
 
 
 class _Stack:
@@ -98,7 +102,7 @@ class _Stack:
         return np.concatenate([band.values(page) for band in self._bands], axis=2)
 
 
-def _by_number(band: str) -> tuple[int, str]:
+def by_number(band: str) -> tuple[int, str]:
     """B2 before B10, and 8A behind 8."""
     digits = re.match(r"\d+", band)
     return (int(digits[0]) if digits else -1, band)

@@ -30,6 +30,8 @@ class Facts:
     white: float | None = None
     """The largest value, where the file tells how many bits are used."""
     no_data: float | None = None
+    window: tuple[float, float] | None = None
+    """The values that the file says to show as black and white, as DICOM's window does."""
     container: str = ""
     """What wrote it, where that says something about the image: GeoTIFF, OME-TIFF, ImageJ, DICOM."""
 

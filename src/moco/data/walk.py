@@ -17,7 +17,7 @@ from pathlib import Path
 
 from moco.data.cache import cache_folder
 from moco.data.content import is_readable_start
-from moco.data.names import is_image, is_litter, suffix_of, suffixes
+from moco.data.names import is_image, is_litter, suffix_of, suffixes, with_arrays
 from moco.errors import MocoError
 
 _START = 512
@@ -87,6 +87,7 @@ def walk(root: str) -> Found:
             ) from None
         folders.extend(inner)
         links.sort()
+    names, others = with_arrays(names, others)
     names.sort()
     others.sort()
     return Found(names, others, times)
@@ -109,7 +110,7 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
 
 def _version() -> str:
     """What counts as an image, here and now."""
-    return f"2 {' '.join(suffixes())}"
+    return f"3 {' '.join(suffixes())}"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
