@@ -24,7 +24,7 @@ from moco.errors import MocoError
 from moco.pages.tiles import Tile, tile
 from moco.preprocess import Preprocess
 
-MOST_CELLS = 10
+MOST_CELLS = 7
 """Places of the window in a row at most."""
 LEAST_CELLS = 4
 NOTHING = 0.03
@@ -39,7 +39,8 @@ class Reason:
     lowest: float
     """The cosine with the part hidden that matters most."""
     heat: NDArray[np.float64]
-    """S x S, 0 to 1: the fall of the cosine beneath each pixel, as a share of the largest; 0 where it does not fall."""
+    """S x S, 0 to 1: how far the cosine falls when a pixel is hidden, on average over the windows that hide it, as a
+    share of the largest; 0 where it does not fall."""
 
     @property
     def matters(self) -> bool:
@@ -81,9 +82,13 @@ def reasons(
         with placement.autocast():
             target = F.normalize(backbone(y).float(), dim=1)
 
-        def cosine(batch: Tensor, target: Tensor = target) -> Tensor:
+        seen: list[float] = []
+
+        def cosine(batch: Tensor, target: Tensor = target, seen: list[float] = seen) -> Tensor:
             with placement.autocast():
-                return (F.normalize(backbone(batch).float(), dim=1) * target).sum(dim=1)
+                found = (F.normalize(backbone(batch).float(), dim=1) * target).sum(dim=1)
+            seen += found.tolist()
+            return found
 
         channels, side = x.shape[1], x.shape[2]
         stride = max(1, side // cells)
@@ -98,7 +103,7 @@ def reasons(
         )
         fall = falls[0].mean(dim=0).cpu().double().clamp(min=0).numpy()
         most = float(fall.max())
-        found.append(Reason(whole, whole - most, fall / most if most > 0 else fall))
+        found.append(Reason(whole, min(seen), fall / most if most > 0 else fall))
     return found
 
 

@@ -182,7 +182,7 @@ def _legend(plot: Plot, frame: _Frame) -> list[str]:
         if kind == "shade":
             mark = f'<rect class="shade" x="{x:.0f}" y="8" width="20" height="12"/>'
         parts.append(f'{mark}<text class="key" x="{x + 26:.0f}" y="18">{html.escape(name)}</text>')
-        x += 26 + 8.0 * len(name) + 14
+        x += 26 + 8.6 * len(name) + 14
     return parts
 
 

@@ -35,7 +35,7 @@ NEAREST = 7
 EPOCHS = 3
 """Epochs whose views are shown."""
 
-MOST_SEARCHED, LEAST_SEARCHED = 2000, 48
+MOST_SEARCHED, LEAST_SEARCHED = 1000, 48
 MOST_PAIRED, LEAST_PAIRED = 256, 16
 MOST_FLOPS, MOST_FLOPS_CPU = 2.1e12, 7e11
 """Work of the encoder: 256 images of 224 px through a ResNet-50, 85 without a GPU (but see the least numbers above)."""
