@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from moco.run.tail import WHOLE, Tail, rows_and_damaged
+from moco.run.tail import WHOLE, Tail
 
 
 def write(path, rows, mode="w"):
@@ -40,8 +40,6 @@ def test_damaged_lines_are_skipped_and_counted(tmp_path):
     tail = Tail(path)
     tail.read()
     assert (tail.rows, tail.damaged, tail.step) == (2, 3, 4)
-    rows, damaged = rows_and_damaged(path)
-    assert ([row["step"] for row in rows], damaged) == ([1, 4], 3)
 
 
 def test_a_log_that_was_cut_back_is_read_anew(tmp_path):
@@ -76,4 +74,3 @@ def test_a_log_that_is_not_there_is_nothing(tmp_path):
     tail = Tail(tmp_path / "log.jsonl")
     assert not tail.read()
     assert tail.rows == 0
-    assert rows_and_damaged(tmp_path / "log.jsonl") == ([], 0)

@@ -30,6 +30,7 @@ COMMANDS = {
     "cluster": ("ENCODER --data IMAGES", "groups of alike images, the most typical first"),
     "explore": ("RUN", "a map of the images in the browser: neighbours, search, doubles, outliers"),
     "export": ("ENCODER FORMAT FOLDER", "hand it to another library, opened there and compared"),
+    "compare": ("RUN RUN ...", "one page about several runs, or those of a study or a search"),
     "ls": ("[RUNS]", "the runs of a folder: running, stopped, finished or dead"),
     "watch": ("[RUNS]", "the same as a live page: progress, curves, health"),
     "report": ("RUN", "write RUN/report.html again"),

@@ -14,7 +14,7 @@ from moco.commands.tell import Silent, Teller
 from moco.loopback import NOT_FOUND, Answer, Asked, Loopback
 from moco.pages.live import POLICY, SCRIPTS, details, small_curve, watch_html
 from moco.pages.style import script
-from moco.run.tail import rows_and_damaged
+from moco.run.log import readable_rows
 
 PORT = 5060
 _BETWEEN = 1.0
@@ -39,8 +39,6 @@ class Watch:
 
     overview: Overview
     _lock: Lock = field(default_factory=Lock)
-    _drawing: Lock = field(default_factory=Lock)
-    """One picture at a time: matplotlib knows one style."""
     _looked: float = -1e9
     _version: int = 0
     _runs: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -94,6 +92,4 @@ class Watch:
             tail = self.overview.tail(name)
         if tail is None:
             return NOT_FOUND
-        rows, _ = rows_and_damaged(tail.path)
-        with self._drawing:
-            return Answer(details(rows, tail.lines), _JSON)
+        return Answer(details(readable_rows(tail.path)[0], tail.lines), _JSON)

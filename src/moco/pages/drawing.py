@@ -6,7 +6,6 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +23,13 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 30, 42
 
 @dataclass(frozen=True)
 class Line:
-    """A curve over steps (both N values, N >= 1), its name in the legend, and which of two colours it has."""
+    """A curve over steps (both N values, N >= 1), its name in the legend, and which colour of the page it has."""
 
     name: str
     steps: Floats
     values: Floats
-    tone: Literal["first", "second"] = "first"
+    tone: str = "first"
+    """A class of the page's style: "first", "second", or those of runs that are compared."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Plot:
     shaded: tuple[float, str] | None = None
     """Everything up to this step, and what it is."""
     legend: bool = True
+    across: str = "step"
+    """What the curves are over, from 0 to `last`: whole steps, or something else."""
 
 
 def svg(plot: Plot, size: str, title: str) -> str:
@@ -64,11 +66,11 @@ def svg(plot: Plot, size: str, title: str) -> str:
 def said(plot: Plot, title: str) -> str:
     """Where each curve begins and ends, in words."""
     ends = [
-        f"{line.name} {_number(line.values[0], plot)} at step {line.steps[0]:,.0f}"
-        + (f", {_number(line.values[-1], plot)} at step {line.steps[-1]:,.0f}" if len(line.steps) > 1 else "")
+        f"{line.name} {_number(line.values[0], plot)} at {plot.across} {line.steps[0]:,.0f}"
+        + (f", {_number(line.values[-1], plot)} at {plot.across} {line.steps[-1]:,.0f}" if len(line.steps) > 1 else "")
         for line in plot.lines
     ]
-    return f"{title} by step: {'; '.join(ends)}"
+    return f"{title} by {plot.across}: {'; '.join(ends)}"
 
 
 def csv(lines: Sequence[Line]) -> str:
@@ -78,7 +80,7 @@ def csv(lines: Sequence[Line]) -> str:
         for step, value in zip(thin(line.steps).tolist(), thin(line.values).tolist(), strict=True):
             table.setdefault(step, {})[line.name] = value
     names = [line.name for line in lines]
-    head = ",".join(["step", *(f'"{name}"' if "," in name else name for name in names)])
+    head = ",".join(["step", *(_quoted(name) for name in names)])
     rows = [
         ",".join([f"{step:.6g}", *(f"{row[n]:.6g}" if n in row else "" for n in names)])
         for step, row in sorted(table.items())
@@ -86,11 +88,16 @@ def csv(lines: Sequence[Line]) -> str:
     return "\n".join([head, *rows]) + "\n"
 
 
-def thin(values: Floats) -> Floats:
-    """At most MOST_POINTS means of neighbouring values."""
-    if len(values) <= MOST_POINTS:
+def _quoted(name: str) -> str:
+    """A name as a cell of a table."""
+    return '"' + name.replace('"', '""') + '"' if set(name) & set(',"\n\r') else name
+
+
+def thin(values: Floats, most: int = MOST_POINTS) -> Floats:
+    """At most so many means of neighbouring values."""
+    if len(values) <= most:
         return values
-    return np.array([part.mean() for part in np.array_split(values, MOST_POINTS)])
+    return np.array([part.mean() for part in np.array_split(values, most)])
 
 
 def ticks(low: float, high: float, most: int, whole: bool = False) -> Floats:
@@ -129,11 +136,11 @@ def _grid(plot: Plot, frame: _Frame, most: int) -> list[str]:
         parts.append(f'<path class="rule" d="M{frame.left} {y:.1f}H{frame.right}"/>')
         shown = _tick(value, float(values[1] - values[0]) if len(values) > 1 else abs(value) or 1.0, plot.percent)
         parts.append(f'<text class="y" x="{frame.left - 8}" y="{y + 4:.1f}">{shown}</text>')
-    steps = ticks(0, max(1, plot.last), most, whole=True)
+    steps = ticks(0, max(1, plot.last), most, whole=plot.across == "step")
     for step, x in zip(steps.tolist(), frame.x(steps).tolist(), strict=True):
         parts.append(f'<text class="x" x="{x:.1f}" y="{frame.bottom + 17}">{_short(step, plot.last)}</text>')
     middle = (frame.left + frame.right) / 2
-    parts.append(f'<text class="x" x="{middle:.0f}" y="{frame.bottom + 35}">step</text>')
+    parts.append(f'<text class="x" x="{middle:.0f}" y="{frame.bottom + 35}">{html.escape(plot.across)}</text>')
     return parts
 
 

@@ -38,7 +38,7 @@
     copy.setAttribute("width", width);
     copy.setAttribute("height", height);
     const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
-    const names = ["--ink", "--first", "--second", "--level", "--shade", "--rule"];
+    const names = ["--ink", "--first", "--second", "--level", "--shade", "--rule", ...Array.from({ length: 12 }, (_, n) => `--run${n}`)];
     const set = names.map((one) => `${one}: ${colour(one)}`).join("; ");
     const rules = [...document.styleSheets[0].cssRules].filter((rule) => (rule.selectorText || "").startsWith(".plot"));
     style.textContent = `.plot { ${set} } ${rules.map((rule) => rule.cssText).join(" ")}`;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import shlex
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ from moco.pages.chosen import chosen
 from moco.pages.curves import curves, series
 from moco.pages.pairs import Pairs
 from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
-from moco.pages.style import script, template
+from moco.pages.style import digest, script, template
 from moco.pages.tables import table_of
 from moco.pages.words import duration, settings, view_words
 from moco.protocols.result import Result
@@ -71,7 +69,7 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         damaged=damaged,
         groups=curves(rows),
         script=js,
-        script_digest=base64.b64encode(hashlib.sha256(js.encode()).digest()).decode(),
+        script_digest=digest(js),
         tables=[table_of(result) for result in results],
         sides=sides(run),
         pictures=pictures,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,11 @@ def style() -> str:
     found = re.search(r"<style>\n(.*?)</style>", (FOLDER / "page.html").read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     return found[1].replace("{{ epochs }}", "3")
+
+
+def digest(js: str) -> str:
+    """Of a script inside a page, as its Content-Security-Policy names it."""
+    return base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
 
 
 def script(name: str) -> bytes:

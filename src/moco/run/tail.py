@@ -98,13 +98,3 @@ def row_of(line: bytes) -> Row | None:
     except ValueError:
         return None
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
-
-
-def rows_and_damaged(path: Path) -> tuple[list[Row], int]:
-    """All rows of a log, and how many of its lines are none; a line that is still being written counts as neither."""
-    try:
-        *lines, _ = path.read_bytes().split(b"\n")
-    except OSError:
-        return [], 0
-    rows = [row_of(line) for line in lines if line.strip()]
-    return [row for row in rows if row is not None], sum(row is None for row in rows)
