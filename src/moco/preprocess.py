@@ -55,7 +55,7 @@ class Preprocess:
         Where the encoder's images are no photographs, of an array H x W x C (or H x W) with the bands of the data set.
         """
         if self.pixels is not None:
-            return self.normalise(self.centre(_decided(image, self.pixels))[None])[0]
+            return self.normalise(self.centre(decided(image, self.pixels))[None])[0]
         if not isinstance(image, PIL.Image.Image | np.ndarray):
             opened = f"PIL.Image.open({str(image)!r})" if isinstance(image, str | os.PathLike) else "a PIL image"
             raise MocoError(f"a {type(image).__name__} is no image: give {opened} or an H x W x 3 uint8 array")
@@ -107,7 +107,7 @@ class Preprocess:
         return ((images if images.is_floating_point() else images.float() / 255) - mean) / std
 
 
-def _decided(image: PIL.Image.Image | NDArray[Any], pixels: Pixels) -> NDArray[Any]:
+def decided(image: PIL.Image.Image | NDArray[Any], pixels: Pixels) -> NDArray[Any]:
     """The values of an image as the data set has them; raises MocoError where they differ."""
     if not isinstance(image, PIL.Image.Image | np.ndarray) or (
         isinstance(image, np.ndarray) and image.ndim not in (2, 3)

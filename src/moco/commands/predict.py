@@ -14,6 +14,8 @@ from moco.commands.tell import Silent, Teller
 from moco.data.decode import decode
 from moco.data.names import one_line
 from moco.data.open import open_source
+from moco.data.picture import picture
+from moco.data.seen import seen
 from moco.data.source import Unreadable
 from moco.device import place
 from moco.errors import MocoError
@@ -48,6 +50,7 @@ def predict(
         raise MocoError(f"--least {least}: a score between 0 and 1")
     predictor = Predictor(read_model(model_path(run)), place(machine or Machine()))
     source = open_source(data)
+    images = seen(source, predictor.fitted.pixels)
     refuse_unwritable(out)
     counting = tell.reading("images", len(source))
     written = _Written(out, predictor, draw, least)
@@ -56,12 +59,12 @@ def predict(
         for i in range(len(source)):
             name = source.name(i)
             try:
-                pixels = decode(source.raw(i))
+                values = decode(images.raw(i))
             except Unreadable as error:
                 unreadable += 1
                 tell.note(f"{one_line(name)} cannot be read ({error.reason}) and is left out")
                 continue
-            written.add(name, pixels, predictor(pixels))
+            written.add(name, picture(values), predictor(values))
             counting(i + 1)
     if unreadable == len(source):
         raise MocoError(f"none of the {len(source)} images can be read")

@@ -25,7 +25,7 @@ from moco.transfer.curves import draw_curves
 from moco.transfer.densepose import export_densepose
 from moco.transfer.gallery import write_gallery
 from moco.transfer.judging import Judge
-from moco.transfer.layouts.annotated import Part, refuse_complaints, summary
+from moco.transfer.layouts.annotated import Part, read_as, refuse_complaints, summary
 from moco.transfer.layouts.open import open_parts
 from moco.transfer.loop import transfer_loop
 from moco.transfer.model_file import save_model
@@ -137,7 +137,11 @@ def plan(
 ) -> list[Planned]:
     """All that is to be done; what is compared stands side by side in time."""
     return [
-        Planned(start, Trial(recipe=recipe, start=start.name, labels=share, seed=seed), share_of(learnt, share, seed))
+        Planned(
+            start,
+            Trial(recipe=recipe, start=start.name, labels=share, seed=seed),
+            read_as(share_of(learnt, share, seed), start.pixels),
+        )
         for share in labels
         for seed in seeds
         for start in starts
@@ -183,7 +187,14 @@ def _fine_tune(
             tell.note(f"going on from step {t.step:,} of {steps:,}")
         skipped = SkipBudget(run, lambda i: one.learnt.images[i].name, len(one.learnt.images), machine.max_skipped)
         loader = Loader(one.trial.recipe, one.learnt, one.trial.seed, machine.decoders)
-        judge = Judge(one.trial.recipe, judged, start.normalize, placement, machine.decoders, path / "predictions")
+        judge = Judge(
+            one.trial.recipe,
+            read_as(judged, start.pixels),
+            start.normalize,
+            placement,
+            machine.decoders,
+            path / "predictions",
+        )
         transfer_loop(
             t,
             loader,

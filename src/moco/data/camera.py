@@ -26,14 +26,11 @@ def is_camera_raw(start: bytes) -> bool:
 def _first_directory(start: bytes) -> dict[int, int]:
     """Tags of a TIFF's first directory, as far as these bytes go, with the 32 bits where short values stand."""
     order = "<" if start[:2] == b"II" else ">"
-    found = {}
     (at,) = struct.unpack_from(f"{order}I", start, 4) if len(start) >= 8 else (0,)
     if not 8 <= at <= len(start) - 2:
         return {}
     (count,) = struct.unpack_from(f"{order}H", start, at)
-    for place in range(at + 2, at + 2 + 12 * min(count, _MOST), 12):
-        if place + 12 > len(start):
-            break
-        tag, kind = struct.unpack_from(f"{order}HH", start, place)
-        (found[tag],) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", start, place + 8)
-    return found
+    whole = min(count, _MOST, (len(start) - at - 2) // 12)
+    entries = struct.iter_unpack(f"{order}HHII", start[at + 2 : at + 2 + 12 * whole])
+    shift = 16 if order == ">" else 0  # a short value lies in the first two of four bytes
+    return {tag: value >> shift & 0xFFFF if kind == 3 else value for tag, kind, _, value in entries}

@@ -29,7 +29,7 @@ class Group:
     """Images that share BatchNorm's statistics, or this process's share of them."""
 
     pixels: Tensor
-    """uint8, N x 3 x H x W; what is right of and below an image means nothing."""
+    """N x C x H x W as in a sample; what is right of and below an image means nothing."""
     sizes: tuple[tuple[int, int], ...]
     targets: tuple[Target, ...]
     labels: Tensor | None
@@ -172,7 +172,8 @@ class _Steps(Dataset["Step | MocoError"]):
         first = place.start // self.recipe.group * self.recipe.group
         whole = [self._size(step, row, int(index[row])) for row in range(first, first + self.recipe.group)]
         high, wide = (-(-max(side) // 32) * 32 for side in zip(*whole, *sizes, strict=True))
-        pixels = torch.zeros((len(samples), 3, high, wide), dtype=torch.uint8)
+        one = samples[0].pixels
+        pixels = torch.zeros((len(samples), len(one), high, wide), dtype=one.dtype)
         for row, sample in enumerate(samples):
             pixels[row, :, : sizes[row][0], : sizes[row][1]] = sample.pixels
         return Group(pixels, sizes, tuple(s.target for s in samples if s.target is not None), None)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from moco.data.picture import picture
 from moco.data.source import Unreadable
 from moco.run.atomic import trouble_is_told
 from moco.transfer.drawing import SHOWN, beside, draw_classes, draw_found, true_things
@@ -15,7 +16,7 @@ from moco.transfer.layouts.annotated import Part
 from moco.transfer.metrics.predicted import Predicted
 from moco.transfer.model_file import read_model
 from moco.transfer.predictor import Predictor
-from moco.transfer.views import read_labels, read_pixels
+from moco.transfer.views import read_labels, read_values
 
 PICTURES = 6
 
@@ -30,12 +31,13 @@ def write_gallery(folder: Path, part: Part, models: Sequence[tuple[str, Path]], 
     for place in places.tolist():
         image = part.images[place]
         try:
-            pixels = np.ascontiguousarray(read_pixels(image).permute(1, 2, 0).numpy())
+            values = [read_values(image, predictor.fitted.pixels) for _, predictor in predictors]
+            pixels = picture(values[0]) if values else read_values(image, None)
             pictures = [_truth(part, place, pixels)]
         except Unreadable:
             continue
-        for _, predictor in predictors:
-            found = predictor(pixels)
+        for (_, predictor), own in zip(predictors, values, strict=True):
+            found = predictor(own)
             drawn = draw_found(pixels, found, part) if isinstance(found, Predicted) else draw_classes(pixels, found)
             pictures.append(drawn)
         row = beside(pictures, ["annotated", *(name for name, _ in predictors)])

@@ -147,7 +147,7 @@ def predict_one(
 ) -> Predicted:
     """What is found in one image, in its own pixels."""
     height, width = sample.shape[1:]
-    room = torch.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), dtype=torch.uint8)
+    room = torch.zeros((1, len(sample), -(-height // 32) * 32, -(-width // 32) * 32), dtype=sample.dtype)
     room[0, :, :height, :width] = sample
     with torch.no_grad(), placement.autocast():
         found = model.find(canvas_of(room, [(height, width)], normalize, placement))[0]

@@ -11,7 +11,7 @@ import torch
 from moco.backbones import build_backbone
 from moco.device import seeded
 from moco.errors import MocoError
-from moco.recipe import Normalize, read_json, to_json
+from moco.recipe import Normalize, Pixels, channels_of, read_json, to_json
 from moco.run.tensors import read_tensors, write_tensors
 from moco.transfer.layouts.annotated import Part
 from moco.transfer.recipe import Trial
@@ -38,10 +38,12 @@ class Fitted:
     """The classes, points and skeleton; without images."""
     normalize: Normalize
     step: int
+    pixels: Pixels | None = None
+    """What its images are made of; None: photographs."""
 
 
 def save_model(path: Path, t: Tuning, architecture: Architecture, part: Part) -> None:
-    """Write the model; readable with `torch.load(..., weights_only=True)`."""
+    """Write the model of images as those of `part` are read; readable with `torch.load(..., weights_only=True)`."""
     write_tensors(
         path,
         {
@@ -55,6 +57,7 @@ def save_model(path: Path, t: Tuning, architecture: Architecture, part: Part) ->
             "classes": list(part.classes),
             "points": list(part.points),
             "skeleton": [list(pair) for pair in part.skeleton],
+            "pixels": None if (pixels := part.images[0].made_of) is None else to_json(pixels),
             "model": t.model.state_dict(),
         },
     )
@@ -76,10 +79,11 @@ def _built(content: dict[str, Any]) -> Fitted:
     trial = read_json(content["trial"], Trial)
     skeleton = tuple((int(a), int(b)) for a, b in content["skeleton"])
     words = Part((), tuple(content["classes"]), points=tuple(content["points"]), skeleton=skeleton)
+    pixels = read_json(content["pixels"], Pixels) if content.get("pixels") else None  # older files have none
     with seeded(0, torch.device("cpu")):
-        backbone, _ = build_backbone(content["backbone"], content["stem"])
+        backbone, _ = build_backbone(content["backbone"], content["stem"], channels_of(pixels))
     model = build_model(trial.recipe, backbone, words, trial.seed)
     model.load_state_dict(content["model"])
-    mean, std = ((float(a), float(b), float(c)) for a, b, c in (content["mean"], content["std"]))
+    mean, std = (tuple(float(v) for v in content[part]) for part in ("mean", "std"))
     normalize = Normalize(mean=mean, std=std)
-    return Fitted(model.eval(), trial, words, normalize, int(content["step"]))
+    return Fitted(model.eval(), trial, words, normalize, int(content["step"]), pixels)

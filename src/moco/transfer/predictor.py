@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from moco.data.pillow_file import image_pixels
 from moco.device import Placement
 from moco.errors import MocoError
+from moco.preprocess import decided
 from moco.transfer.judging import classes_of, predict_one, tested
 from moco.transfer.layouts.annotated import Annotated
 from moco.transfer.metrics.predicted import Predicted
 from moco.transfer.model_file import Fitted, read_model
 from moco.transfer.parts.rcnn import RCNN
+from moco.transfer.views import of_values
 
 
 class Predictor:
@@ -40,12 +42,18 @@ class Predictor:
         """The name of the task it was fine-tuned for."""
         return self.fitted.trial.recipe.name
 
-    def __call__(self, image: PIL.Image.Image | NDArray[np.uint8]) -> Predicted | NDArray[np.int64]:
+    def _values(self, image: PIL.Image.Image | NDArray[Any]) -> NDArray[Any]:
+        """H x W x C as the model's images are; raises MocoError where the image is of other bands."""
+        if self.fitted.pixels is not None:
+            return decided(image, self.fitted.pixels)
+        return np.array(image_pixels(image) if isinstance(image, PIL.Image.Image) else image)
+
+    def __call__(self, image: PIL.Image.Image | NDArray[Any]) -> Predicted | NDArray[np.int64]:
         """Of a PIL image or an H x W x 3 uint8 array: boxes with scores, classes, masks and points in pixels of the
-        image, the likeliest first; for a semantic task H x W class numbers.
+        image, the likeliest first; for a semantic task H x W class numbers. Of an encoder of other than photographs,
+        of an array H x W x C of its bands and type.
         """
-        pixels = image_pixels(image) if isinstance(image, PIL.Image.Image) else image
-        x: Tensor = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+        x = of_values(self._values(image), self.fitted.pixels)
         sample = tested(self.fitted.trial.recipe, x)
         match self.model:
             case RCNN() as model:

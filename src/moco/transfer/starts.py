@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from moco.errors import MocoError
-from moco.recipe import Normalize
+from moco.recipe import Normalize, Pixels
 from moco.run.load import Opened, open_encoder
 from moco.transfer.model_file import Architecture
 from moco.transfer.parts.stages import name_of, resnet_in
@@ -35,6 +35,11 @@ class Start:
         """How its images are normalised."""
         return self.opened.preprocess.normalize
 
+    @property
+    def pixels(self) -> Pixels | None:
+        """What its images are made of; None: photographs."""
+        return self.opened.preprocess.pixels
+
     def backbone(self, seed: int) -> nn.Module:
         """A copy to be trained: of an untrained one, the weights are those of the seed."""
         net = self.opened.untrained(seed) if self.random else copy.deepcopy(self.opened.backbone)
@@ -50,6 +55,11 @@ def open_starts(names: Sequence[str], backbone: str) -> list[Start]:
     unique = list(dict.fromkeys(names))
     opened = {name: open_encoder(name) for name in unique if name != RANDOM}
     for name, one in opened.items():
+        if one.channels != one.preprocess.channels:
+            raise MocoError(
+                f"--start {name}: it takes images of {one.channels} channels and does not say how they are prepared; "
+                "continue it with moco pretrain --init on images of these bands, and start from that run"
+            )
         try:
             resnet_in(one.backbone)
         except MocoError as error:

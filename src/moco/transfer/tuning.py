@@ -112,9 +112,10 @@ def _optimizer(recipe: Transfer, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def canvas_of(pixels: Tensor, sizes: Sequence[tuple[int, int]], normalize: Normalize, placement: Placement) -> Canvas:
-    """uint8 images (N x 3 x H x W) on the device, normalised; 0 outside each image."""
-    x = pixels.to(placement.device, non_blocking=True).float().div_(255)
-    mean, std = (x.new_tensor(v).view(1, 3, 1, 1) for v in (normalize.mean, normalize.std))
+    """Images (N x C x H x W, uint8 or shares of white) on the device, normalised; 0 outside each image."""
+    x = pixels.to(placement.device, non_blocking=True)
+    x = x if x.is_floating_point() else x.float().div_(255)
+    mean, std = (x.new_tensor(v).view(1, -1, 1, 1) for v in (normalize.mean, normalize.std))
     x = (x - mean) / std
     for image, (height, width) in zip(x, sizes, strict=True):
         image[:, height:] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
 from moco.data.decode import decode
+from moco.data.seen import open_seen
 from moco.data.source import Unreadable, file_bytes
 from moco.ops import draw
+from moco.ops.bands import to_unit
+from moco.recipe import Pixels
 from moco.transfer.layouts.annotated import VOID, Annotated, Part
 from moco.transfer.layouts.outlines import pixels as outline_pixels
 from moco.transfer.parts.values import Target
@@ -25,7 +29,7 @@ class Sample:
     """One image as the model sees it, and what is to be learnt from it."""
 
     pixels: Tensor
-    """uint8, 3 x H x W."""
+    """uint8, 3 x H x W; float32, C x H x W in [0, 1], where images are no photographs."""
     target: Target | None
     labels: Tensor | None
     """H x W, int64: of a semantic task."""
@@ -55,12 +59,24 @@ def fitted(height: int, width: int, short: int, longest: int) -> tuple[int, int]
 
 
 def read_pixels(image: Annotated) -> Tensor:
-    """uint8, 3 x H x W; raises Unreadable, also where the size is not what the annotations say."""
-    pixels = decode(file_bytes(str(image.path)))
+    """uint8, 3 x H x W, or float32, C x H x W in [0, 1], where it is no photograph; raises Unreadable as below."""
+    return of_values(read_values(image, image.made_of), image.made_of)
+
+
+def of_values(values: NDArray[Any], made_of: Pixels | None) -> Tensor:
+    """What a model takes of an image H x W x C: uint8 of a photograph, else shares of the range from black to white."""
+    x = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)
+    return x if made_of is None else to_unit(x[None], *made_of.scale)[0]
+
+
+def read_values(image: Annotated, made_of: Pixels | None) -> NDArray[Any]:
+    """H x W x C as `made_of` says, or uint8; raises Unreadable, also where the size is not that of the annotations."""
+    raw = file_bytes(str(image.path))
+    pixels = decode(raw) if made_of is None else open_seen(raw, made_of).pixels()[0]
     if pixels.shape[:2] != (image.height, image.width):
         found = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise Unreadable(f"the image is {found} pixels, its annotations are for {image.width} x {image.height}")
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+    return pixels
 
 
 def resized_sample(image: Annotated, how: Resizing, mirrored_points: tuple[int, ...], seed: int) -> Sample:
@@ -105,7 +121,8 @@ def cropped_sample(views: Cropped, part: Part, image: Annotated, *name: int) -> 
     )
     pixels, labels = (t[:, top : top + views.size, left : left + views.size] for t in (pixels, labels))
     below, right = views.size - pixels.shape[1], views.size - pixels.shape[2]
-    mean = pixels.float().mean((1, 2)).round().to(torch.uint8)
+    mean = pixels.float().mean((1, 2))
+    mean = mean if pixels.is_floating_point() else mean.round().to(torch.uint8)
     whole = mean[:, None, None].repeat(1, views.size, views.size)
     whole[:, : views.size - below, : views.size - right] = pixels
     values = torch.full((views.size, views.size), VOID, dtype=torch.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.errors import MocoError
+from moco.recipe import Pixels
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; the right and lower edge lie outside."""
@@ -56,6 +57,8 @@ class Annotated:
     """Classes of which not all are annotated (LVIS)."""
     void: Any = None
     """Run lengths of where nothing is judged (Cityscapes)."""
+    made_of: Pixels | None = None
+    """The bands, type and range in which it is read; None: a photograph."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,11 @@ class Part:
     def mirrored(self) -> tuple[int, ...]:
         """Which keypoint of a mirrored image each one is: left becomes right, where names say so."""
         return tuple(_other_side(name, self.points) for name in self.points)
+
+
+def read_as(part: Part, pixels: Pixels | None) -> Part:
+    """The part with its images read in these bands, type and range: those of the encoder that is fine-tuned."""
+    return replace(part, images=tuple(replace(image, made_of=pixels) for image in part.images))
 
 
 @dataclass

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 from moco.data.names import is_image, is_litter
+from moco.data.native import open_native
+from moco.data.source import Unreadable, file_bytes
 from moco.errors import MocoError
 from moco.transfer.layouts.annotated import VOID, Annotated, Complaints, Part
 
@@ -38,6 +40,16 @@ def read_masks(data: Path, train: str | None, test: str | None) -> tuple[Part, P
     return done[0], done[1]
 
 
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of an image, also of one with bands that Pillow does not read; raises OSError and Unreadable."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError):
+        facts = open_native(file_bytes(str(path))).facts
+        return facts.width, facts.height
+
+
 def _pairs(data: Path, name: str, flag: str) -> tuple[list[Annotated], Complaints, int]:
     """The images of a part with their masks, and the largest class in any mask."""
     images, masks = data / "images" / name, data / "masks" / name
@@ -54,10 +66,11 @@ def _pairs(data: Path, name: str, flag: str) -> tuple[list[Annotated], Complaint
             complaints.add(str(path), f"it has no mask {masks / path.stem}.png")
             continue
         try:
-            with Image.open(path) as image, Image.open(mask) as labels:
-                size, other, mode = image.size, labels.size, labels.mode
+            size = _size(path)
+            with Image.open(mask) as labels:
+                other, mode = labels.size, labels.mode
                 largest = max(largest, _largest(labels)) if mode in ("L", "P", "1", "I", "I;16") else largest
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, Unreadable) as error:
             complaints.add(str(path), f"the image or its mask cannot be read ({error})")
             continue
         if mode not in ("L", "P", "1", "I", "I;16"):

@@ -50,7 +50,7 @@ def name_of(net: ResNet) -> tuple[str, str]:
     if net.conv1.kernel_size == (3, 3):
         stem = "half" if net.conv1.stride == (2, 2) else "small"
     try:
-        made = build_backbone(name, stem)[0].state_dict()  # type: ignore[arg-type]
+        made = build_backbone(name, stem, net.conv1.in_channels)[0].state_dict()  # type: ignore[arg-type]
     except MocoError:
         made = {}
     own = {k: v.shape for k, v in net.state_dict().items()}
