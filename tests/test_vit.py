@@ -102,3 +102,11 @@ def test_images_of_another_size_get_positions_drawn_out_over_them_and_others_are
     drawn = F.interpolate(square, size=(8, 8), mode="bicubic", antialias=True)
     torch.testing.assert_close(ours._positions(8, 8)[:, 1:], drawn.flatten(2).transpose(1, 2))
     refuse_size(ours, "vit2w32p4s16h4", 16)
+
+
+def test_it_is_traced_for_any_number_of_images():
+    """What formats such as ONNX are written from."""
+    ours, x = net(), torch.randn(5, 3, 16, 16)
+    any_number = {"images": {0: torch.export.Dim("images")}}
+    traced = torch.export.export(ours, (x[:2],), dynamic_shapes=any_number)
+    torch.testing.assert_close(traced.module()(x), ours(x))

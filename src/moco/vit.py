@@ -40,7 +40,7 @@ class ViT(nn.Module):
         tokens = patches.flatten(2).transpose(1, 2) + positions[:, 1:]
         if kept is not None:
             tokens = tokens.gather(1, kept[:, :, None].expand(-1, -1, tokens.shape[-1]))
-        first = (self.cls_token + positions[:, :1]).expand(len(tokens), -1, -1).to(tokens.dtype)
+        first = (self.cls_token + positions[:, :1]).expand(tokens.shape[0], -1, -1).to(tokens.dtype)
         features: Tensor = self.norm(self.blocks(torch.cat([first, tokens], dim=1)))[:, 0]
         return features
 
