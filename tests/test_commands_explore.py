@@ -49,7 +49,7 @@ def explored(made):
 
 @pytest.fixture(scope="module")
 def routes(explored):
-    database, ways = explored.database, _ways(explored.embedder)
+    database, ways = explored.database, _ways(explored.about.embedder)
     html, points = page_parts(explored.about, database, Can(True, False, True))
     return Routes(html, points, database, explored.tiles(database), Search(explored.kept.unit), ways)
 
@@ -238,3 +238,11 @@ def test_it_stops_at_ctrl_c_and_frees_its_port(routes, monkeypatch):
         connection.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
+
+
+def test_the_folders_of_a_split_are_no_labels(made, tmp_path):
+    for part in ("train", "test"):
+        shutil.copytree(made / "photos" / "digit 3", tmp_path / "photos" / part / "digit 3")
+        shutil.copytree(made / "photos" / "digit 7", tmp_path / "photos" / part / "digit 7")
+    found = explore(made / "run", tmp_path / "photos", out=tmp_path / "x", machine=CPU)
+    assert {label for (label,) in rows_of(found, "SELECT DISTINCT label FROM images")} == {"digit 3", "digit 7"}

@@ -25,7 +25,7 @@ def explored(made_once, digits):
 
 @pytest.fixture(scope="module")
 def address(explored):
-    database, ways = explored.database, _ways(explored.embedder)
+    database, ways = explored.database, _ways(explored.about.embedder)
     html, points = page_parts(explored.about, database, Can(True, False, True))
     routes = Routes(html, points, database, explored.tiles(database), Search(explored.kept.unit), ways)
     with Loopback(routes, 5500).serving() as where:
@@ -170,6 +170,14 @@ def test_names_that_look_like_html_stay_text(tab, address):
     page.click("#found .tiles button >> nth=0")
     assert "alert(1)" in picked(page)
     assert page.evaluate("document.querySelectorAll('script').length") == 2
+    judged(seen)
+
+
+def test_a_click_in_the_table_shows_the_image(tab, address):
+    seen = tab(address)
+    page = loaded(seen)
+    page.click("#charts table tbody tr >> nth=1")
+    assert picked(page) == "digit 0/00.png"  # the second by name
     judged(seen)
 
 

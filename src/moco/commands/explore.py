@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import sys
 import webbrowser
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moco.commands.tell import Silent, Teller
+from moco.data.labelled import JUDGED
 from moco.data.open import open_source
 from moco.data.source import Source, fingerprint
 from moco.errors import MocoError
@@ -55,7 +57,6 @@ class Explored:
 
     about: About
     kept: Kept
-    embedder: str
     open: Callable[[], Source]
 
     @property
@@ -101,7 +102,7 @@ def serve(explored: Explored, port: int = PORT, browser: bool = False, tell: Tel
     """Serve the page on the loopback address until Ctrl-C; raises MocoError where no port is free."""
     tell = tell or Silent()
     database = explored.database
-    ways = _ways(explored.embedder)
+    ways = _ways(explored.about.embedder)
     html, points = page_parts(explored.about, database, Can(ways.image is not None, ways.text is not None, whole=True))
     routes = Routes(html, points, database, explored.tiles(database), Search(explored.kept.unit), ways)
     server = Loopback(routes, port)
@@ -131,10 +132,10 @@ def _made(
     from moco.explore.table import write_table
 
     umap()  # rather missing now than after the images are embedded
-    kept.open()
     found, mark = _features(what, data, kept, reuse and kept.features.exists(), machine, tell)
     if len(found.paths) < 2:
         raise MocoError(f"{what}: a map takes at least two images that can be read, not {len(found.paths)}")
+    kept.open()
     losses = None
     if wanted.losses:
         from moco.commands.losses import losses_of
@@ -145,10 +146,11 @@ def _made(
     known = columns(unit, threshold=wanted.threshold, groups=wanted.clusters, seed=wanted.seed)
     tell.note("laying out the map")
     points = lay_out(unit, known.places, known.cosines, wanted.seed)
-    write_table(kept.table, found.paths, found.labels, known, points, losses)
+    write_table(kept.table, found.paths, _classes(found), known, points, losses)
     kept.keep_unit(unit)
     about = About(
         encoder=os.fspath(what),
+        embedder=found.encoder,
         data=found.data,
         stamp=stamp,
         fingerprint=mark,
@@ -162,6 +164,13 @@ def _made(
     )
     kept.finish(about)
     return _checked(about, kept, what)
+
+
+def _classes(found: FeatureSet) -> list[str]:
+    """The label of each image; where the first folders are only the parts of a split, the folder that it lies in."""
+    if not any(found.labels) or not {*found.labels} <= {"train", *JUDGED}:
+        return found.labels
+    return [posixpath.basename(posixpath.dirname(path)) for path in found.paths]
 
 
 def _features(what: Name, data: str, kept: Kept, reuse: bool, machine: Machine, tell: Teller) -> tuple[FeatureSet, str]:
@@ -178,6 +187,7 @@ def _features(what: Name, data: str, kept: Kept, reuse: bool, machine: Machine, 
         return read_features(kept.features), mark
     from moco.commands.embed_parts import embed_in_parts
 
+    kept.open()
     return embed_in_parts(what, source, data, kept, machine, tell), mark
 
 
@@ -194,13 +204,12 @@ def _checked(about: About, kept: Kept, what: Name) -> Explored:
             )
     except MocoError as error:
         notes.append(f"The images cannot be opened: {error}.")
-    embedder = _embedder(what)
     held = source
 
     def again() -> Source:
-        return _cut(held if held is not None else open_source(about.data), embedder)
+        return _cut(held if held is not None else open_source(about.data), about.embedder)
 
-    return Explored(replace(about, encoder=os.fspath(what), notes=notes), kept, embedder, again)
+    return Explored(replace(about, encoder=os.fspath(what), notes=notes), kept, again)
 
 
 def _cut(source: Source, embedder: str) -> Source:
@@ -242,15 +251,6 @@ def _ways(embedder: str) -> Ways:
         return np.asarray(feature.float().numpy(), dtype=np.float32)
 
     return Ways(image=by_image)
-
-
-def _embedder(what: Name) -> str:
-    """What opens the encoder again; empty where a file of features does not say."""
-    if Path(what).suffix not in SUFFIXES:
-        return str(Path(what).resolve() if Path(what).exists() else what)
-    from moco.search.features import read_features
-
-    return read_features(Path(what)).encoder
 
 
 def _data_of(what: Name, data: Name | None) -> str:

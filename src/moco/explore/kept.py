@@ -21,6 +21,8 @@ class About:
 
     encoder: str
     """What was asked to be explored."""
+    embedder: str
+    """What opens the encoder again; empty where a file of features does not say."""
     data: str
     """What to open to see the images again."""
     stamp: str
@@ -37,7 +39,8 @@ class About:
     """D, the length of a feature."""
     labelled: bool
     notes: list[str] = field(default_factory=list)
-    version: int = 1
+    version: int = 2
+    """Of these files."""
 
 
 class Kept:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import posixpath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moco.explore.columns import Columns
 from moco.run.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from moco.explore.columns import Columns
 
 SHOWN = ("file", "folder", "label", "cluster", "copies", "distance", "outlier", "loss")
 """Columns that a person sees; label and loss where they are known."""

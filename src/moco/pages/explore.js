@@ -234,7 +234,7 @@ const image = { renderer: "liquid-template", options: { template: '<img src="thu
 const adapter = await navigator.gpu?.requestAdapter();
 const withMap = Boolean(adapter?.features.has("shader-f16")); // what the map of embedding-atlas takes
 const charts = {
-  clicked: { type: "content-viewer", title: "Clicked", field: "image" },
+  clicked: { type: "content-viewer", title: "Clicked in the table", field: "image" },
   table: { type: "instances", title: "Images", columns: ["image", ...facts.columns] },
   ...Object.fromEntries(facts.counted.map((field) => [field, { type: "count-plot", title: field, data: { field } }])),
   ...Object.fromEntries(facts.measured.map((field) => [field, histogram(field)])),
@@ -280,7 +280,7 @@ const model = {
   save_changes: () => {},
   on: (name, act) => { if (name === "msg:custom") answer = act; },
   send: async ({ type, sql, uuid }) => {
-    // the chart "Clicked" asks for the image of each point that is clicked, on the map or in the table
+    // the chart of what was clicked asks for the image of each row
     const clicked = /"image" AS "value".*__row"? = (\d+)/s.exec(sql);
     if (clicked) pick(Number(clicked[1]));
     try {

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-import torchvision
 
 from moco.protocols.interval import Interval
 from moco.run.atomic import trouble_is_told, write_text
@@ -63,6 +62,8 @@ class Result:
 
     def save(self, folder: Path, name: str) -> Path:
         """Write `<protocol>-<name>.json`, replacing an earlier one; its path."""
+        import torchvision  # takes half a second: only where a result is written
+
         path = folder / f"{self.protocol}-{name}.json"
         with trouble_is_told(folder):
             folder.mkdir(parents=True, exist_ok=True)

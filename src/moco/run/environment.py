@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torchvision
 
 from moco.version import VERSION
 
@@ -25,6 +24,8 @@ class Seeded(Protocol):
 
 def environment(recipe: Seeded) -> dict[str, Any]:
     """Versions, the commit of this code where it is a checkout, the command, the seed and the time."""
+    import torchvision  # takes half a second: only where a run begins
+
     return {
         "moco": VERSION,
         "commit": commit(Path(__file__).parents[3]),
