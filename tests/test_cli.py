@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 from PIL import Image
+from torch.distributed.run import parse_args
 
 from moco.cli import main
 from moco.cli.pretrain import named_changes
@@ -123,3 +124,13 @@ def test_a_folder_of_another_kind_is_not_written_into(capsys, digits_file, tmp_p
     code, said = fails(capsys, "pretrain", "--data", digits_file, "--out", tmp_path)
     assert code == 1
     assert "holds other files" in said
+
+
+def test_a_logger_can_be_named_behind_torchrun_which_takes_log_for_its_own(capsys):
+    command = ["-m", "moco", "pretrain", "--data", "x", "--logger", "mlflow", "wandb"]
+    assert parse_args(command).training_script_args == command[2:]
+    with pytest.raises(SystemExit):
+        parse_args([*command[:5], "--log", "mlflow"])
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--help"])
+    assert "--logger" in capsys.readouterr().out

@@ -144,7 +144,20 @@ def test_a_logger_that_hangs_delays_no_row_and_is_left_behind(loggers, tmp_path,
         for step in range(1, 100):
             one.row(row(step), step, 100, None)
     assert time.monotonic() - began < 5
-    assert told.notes[-1] == "a has not taken everything after 0 s and is left behind"
+    assert told.notes[-1] == "a has not taken everything after 0 s and is left behind; log.jsonl has everything"
+    free.set()
+
+
+def test_one_that_is_not_open_yet_delays_the_end_by_nothing(monkeypatch, tmp_path):
+    free = threading.Event()
+    monkeypatch.setattr(followed, "open_logger", lambda name, about: free.wait())
+    monkeypatch.setattr(followed, "OPENING", 0.05)
+    told = Told()
+    began = time.monotonic()
+    with follow(["a"], told, tmp_path) as one:
+        one.row(row(1), 1, 1, None)
+    assert time.monotonic() - began < 5
+    assert told.notes == ["a could not be reached and is left behind; log.jsonl has everything"]
     free.set()
 
 

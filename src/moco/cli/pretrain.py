@@ -49,8 +49,8 @@ class Pretrain:
     """Tiles whose values lie within this share of the range are empty, and left out; 0 keeps all."""
     stack: str | None = None
     """One band a file: how their names end, such as 'B{band}.tif'."""
-    log: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
-    """Loggers that get the rows, the recipe and the pictures too; each goes on with its record as the run does."""
+    log: Annotated[tuple[Literal["wandb", "mlflow", "trackio"], ...], tyro.conf.arg(aliases=("--logger",))] = ()
+    """Loggers that get the rows, the recipe and the pictures too; --logger behind torchrun, which has a --log."""
     pairs: str | None = None
     """Which images show the same, to be one another's positives: a table with the columns path and group (or
     FILE:COLUMN), or the word parent for images of one folder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -24,7 +23,7 @@ class Apart:
     def __init__(self, name: str, open_it: Callable[[], Logger], say: Callable[[str], None]) -> None:
         self.name = name
         self._open, self._say = open_it, say
-        self._jobs: queue.Queue[Job | None] = queue.Queue(MOST_HELD)
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._opened = threading.Event()
         self._left_out = 0
         self._broken = False
@@ -37,23 +36,24 @@ class Apart:
 
     def put(self, job: Job) -> None:
         """Do this when its turn comes; returns at once."""
-        if self._broken:
-            return
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
+        if self._jobs.qsize() >= MOST_HELD:
             self._left_out += 1
+        elif not self._broken:
+            self._jobs.put(job)
 
-    def close(self, ending: Ending, seconds: float) -> None:
-        """End the record; after so many seconds it is left behind, and that is said."""
-        self.put(lambda logger: logger.close(ending))
-        with contextlib.suppress(queue.Full):
-            self._jobs.put(None, timeout=0 if self._broken else seconds)
-        self._thread.join(seconds)
+    def end(self, ending: Ending) -> None:
+        """End the record when what was put before is done; returns at once."""
+        self._jobs.put(lambda logger: logger.close(ending))
+        self._jobs.put(None)
+
+    def leave(self, seconds: float) -> None:
+        """Wait so long for the end of the record, then leave it behind and say so; at once where it is not open yet."""
+        self._thread.join(seconds if self._opened.is_set() else 0)
         if self._broken:
             return
         if self._thread.is_alive():
-            self._say(f"{self.name} has not taken everything after {seconds:.0f} s and is left behind")
+            why = f"has not taken everything after {seconds:.0f} s" if self._opened.is_set() else "could not be reached"
+            self._say(f"{self.name} {why} and is left behind; log.jsonl has everything")
         elif self._left_out:
             self._say(f"{self.name} was too slow: {self._left_out:,} rows are left out of it; log.jsonl has them")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -22,8 +23,8 @@ from moco.run.stop import Stopped
 OPENING = 20.0
 """Seconds for which the first row waits for records to be opened; those that take longer open while steps are made."""
 
-CLOSING = 60.0
-"""Seconds that a logger has to write the rest once a run has ended."""
+CLOSING, STOPPING = 60.0, 10.0
+"""Seconds that loggers have to write the rest once a run has ended, and once it was stopped or has failed."""
 
 Pictures = Callable[[], dict[str, Image.Image]]
 
@@ -71,7 +72,10 @@ class Followed:
     def close(self, ending: Ending) -> None:
         """End the records of this sitting."""
         for one in self._apart:
-            one.close(ending, CLOSING)
+            one.end(ending)
+        until = time.monotonic() + (CLOSING if ending == "finished" else STOPPING)
+        for one in self._apart:
+            one.leave(max(0.0, until - time.monotonic()))
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
