@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-
 from explored import CPU, TINY, make_photos
+
 from moco.commands.compare import compare
 from moco.commands.pretrain import pretrain
 from moco.errors import MocoError
