@@ -1,6 +1,7 @@
 """The examples are true: the loop gives the losses of a run, and two processes of a framework those of the loop."""
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -95,3 +96,11 @@ def test_two_processes_of_a_framework_give_the_losses_of_one_loop(framework, loo
     assert found["processes"] == 2
     assert found["losses"] == pytest.approx(alone, rel=2e-3)
     assert found["queues_apart"] == 0
+
+
+BLOCKS = re.findall(r"```python\n(.*?)\n```", (ROOT / "docs" / "library.md").read_text(), re.S)
+
+
+@pytest.mark.parametrize("code", [pytest.param(b, id=b.splitlines()[-1][:30]) for b in BLOCKS if "import moco" in b])
+def test_the_blocks_of_the_documents_run(code):
+    exec(compile(code, "docs/library.md", "exec"), {"__name__": "block"})

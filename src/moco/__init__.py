@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from moco.transfer.predictor import load_transfer
     from moco.watching import Moment
 
+    __version__: str
+
 if sys.platform == "win32":
     raise ImportError("moco runs on Linux and macOS; on Windows, install it inside WSL (wsl --install)")
 
@@ -160,18 +162,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return importlib.import_module("moco.version").VERSION
-    if name in _DEPRECATED:
-        import warnings
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
 
-        new, until = _DEPRECATED[name]
-        warnings.warn(f"moco.{name} is now moco.{new}, and gone in {until}", DeprecationWarning, stacklevel=2)
-        return __getattr__(new)
-    if name not in _NAMES:
-        raise AttributeError(f"module 'moco' has no attribute {name!r}")
-    return getattr(importlib.import_module(_NAMES[name]), name)
+    def __getattr__(name: str) -> Any:
+        """What a public name stands for, loaded when it is first asked for."""
+        if name == "__version__":
+            return importlib.import_module("moco.version").VERSION
+        if name in _DEPRECATED:
+            import warnings
+
+            new, until = _DEPRECATED[name]
+            warnings.warn(f"moco.{name} is now moco.{new}, and gone in {until}", DeprecationWarning, stacklevel=2)
+            return __getattr__(new)
+        if name not in _NAMES:
+            raise AttributeError(f"module 'moco' has no attribute {name!r}")
+        return getattr(importlib.import_module(_NAMES[name]), name)
 
 
 def __dir__() -> list[str]:

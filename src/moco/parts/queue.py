@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from moco import distributed
 from moco.dictionary import KeyQueue
 from moco.errors import MocoError
-from moco.ops.info_nce import Contrast
 from moco.parts import refuse
 
 
@@ -46,14 +45,15 @@ class Queue(nn.Module):
     def __len__(self) -> int:
         return len(self.ring.keys)
 
-    def look_up(self, k: Tensor) -> Contrast:
+    def look_up(self, k: Tensor) -> tuple[Tensor, Tensor, None, Tensor | None]:
         """What the queries of a batch are contrasted with: their keys `k` (N x C) and the K keys of earlier steps.
 
-        Changes nothing; the answer's negatives are the queue itself and no copy. Raises MocoError where `k` is not of
+        What `moco.info_nce` takes behind `q`: key, others, log_count and scale. Changes nothing; the negatives are the
+        queue itself and no copy. Raises MocoError where `k` is not of
         unit length, not of the queue's width or device, or has more rows than the queue.
         """
         self._refuse("look_up", k)
-        return Contrast(k.detach(), self.ring.keys, scale=self.ring.scale)
+        return k.detach(), self.ring.keys, None, self.ring.scale
 
     def update(self, k: Tensor) -> None:
         """Write the keys (N x C), of all processes, over the oldest; raises MocoError as `look_up` does."""
