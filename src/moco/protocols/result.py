@@ -62,8 +62,6 @@ class Result:
 
     def save(self, folder: Path, name: str) -> Path:
         """Write `<protocol>-<name>.json`, replacing an earlier one; its path."""
-        import torchvision  # takes half a second: only where a result is written
-
         path = folder / f"{self.protocol}-{name}.json"
         with trouble_is_told(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +70,8 @@ class Result:
 
     def content(self) -> dict[str, Any]:
         """What the file holds: everything about this evaluation."""
+        import torchvision  # takes half a second: only where a result is written
+
         return {
             "protocol": self.protocol,
             "encoder": self.encoder,
