@@ -25,6 +25,7 @@ CASES = [
     "simclr",
     "v3",
     "v3-vit, masked",
+    "cifar, in parts",
 ]
 TWICE = ["v1", "v2", "memory-bank", "simclr"]
 GO_ON = [*TWICE, "v2, one group"]

@@ -48,7 +48,10 @@ CASES = {
     "simclr": ("simclr", {"optim.lr": 0.1}),
     "v3": ("v3", {"encoder.head_width": 24, "predictor.width": 24, "optim.lr": 0.05}),
     "v3-vit, masked": ("v3-vit", MASKED),
+    "cifar, in parts": ("cifar", {"encoder.norm_group": 2, "loss.symmetric": True}),
 }
+IN_PARTS = ("v3-vit, masked", "cifar, in parts")
+"""The cases that several processes work through in two parts each, and one in one."""
 TWICE = ("v1", "v2", "memory-bank", "simclr")
 """The cases of two processes; one and four do all."""
 GO_ON = (*TWICE, "v2, one group")
@@ -93,7 +96,8 @@ def shuffled_both_ways(data, memory):
 def take_steps(case, memory, saved=None):
     """What the steps of a case saw and gave, from a saved state on, and the state in the middle."""
     recipe = small(case)
-    training = build_training(recipe, len(memory), place_all(MACHINE))
+    parts = 2 if case in IN_PARTS and distributed.count() > 1 else 1
+    training = build_training(recipe, len(memory), place_all(MACHINE), parts)
     smooth(training.model)
     if saved is not None:
         training.restore(saved)
