@@ -19,6 +19,8 @@ from moco.backbones import build_backbone
 from moco.commands.transfer import share_of, transfer
 from moco.device import Placement
 from moco.errors import MocoError
+from moco.loggers import followed
+from moco.loggers.table import LOGGERS
 from moco.machine import Machine
 from moco.recipe import Normalize, override
 from moco.run.log import read_log
@@ -323,3 +325,35 @@ def test_two_processes_are_one(tmp_path):
         for name, value in learnt.items():
             assert torch.allclose(value.float(), two["model"][name].float(), atol=1e-3), (case, name)
         assert one["scores"] == pytest.approx(two["scores"], abs=1e-3)
+
+
+def test_loggers_get_the_rows_and_the_recipe_of_each_start(tmp_path, monkeypatch):
+    opened = {}
+
+    class Kept:
+        where = "nowhere"
+
+        def __init__(self, about):
+            self.about, self.steps, self.ending = about, [], None
+
+        def row(self, row):
+            self.steps.append(row["step"])
+
+        def close(self, ending):
+            self.ending = ending
+
+    def open_kept(name, about):
+        return opened.setdefault(about.name, Kept(about))
+
+    monkeypatch.setattr(followed, "open_logger", open_kept)
+    monkeypatch.setitem(LOGGERS, "json", "moco:none")  # a library that is installed everywhere
+    make_masks(tmp_path / "data")
+    run("segment", tmp_path / "data", tmp_path / "out", seeds=(0, 1), log=["json"])
+    assert len(opened) == 2
+    for name, kept in opened.items():
+        assert kept.ending == "finished"
+        assert kept.steps == [row["step"] for row in read_log(tmp_path / "out" / name / "log.jsonl")]
+        assert kept.about.settings["start"] == "random"
+        assert kept.about.settings["recipe.batch"] == 4
+    with pytest.raises(MocoError, match="--log x: there is no such logger"):
+        run("segment", tmp_path / "data", tmp_path / "out", log=["x"])

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -45,6 +45,8 @@ class TransferTo:
     """How often a model is judged on the way."""
     json: bool = False
     """Print what was found as JSON, and nothing else, on standard output."""
+    log: Annotated[tuple[Literal["wandb", "mlflow", "trackio"], ...], tyro.conf.arg(aliases=("--logger",))] = ()
+    """Loggers that get the rows and the recipe of each run too; --logger behind torchrun, which has a --log."""
     machine: Machine = field(default_factory=Machine)
 
 
@@ -78,6 +80,7 @@ def run(arguments: list[str]) -> Answer:
             backbone=asked_for.backbone,
             looks=asked_for.looks,
             machine=asked_for.machine,
+            log=asked_for.log,
             tell=tell,
         )
     except Stopped as stop:

@@ -12,8 +12,10 @@ from moco import distributed
 from moco.commands.start import Start
 from moco.loggers.followed import Followed, followed
 from moco.loggers.logger import About
+from moco.machine import Machine
 from moco.recipe import Recipe, flatten
 from moco.run.show import Show
+from moco.transfer.recipe import Trial
 from moco.version import VERSION
 
 
@@ -27,8 +29,17 @@ def logged(show: Show, names: Sequence[str], start: Start, recipe: Recipe) -> It
 
         return {"views": view_sheet(view_rows(start.source, recipe))}
 
-    about = About(start.run.path, _settings(start, recipe))
+    more = {"placement": start.placement.reason, "images": len(start.source), "data": start.source.description}
+    about = About(start.run.path, _settings(recipe, start.machine, more))
     with followed(show, names if distributed.main_process() else (), about, pictures) as one:
+        yield one
+
+
+@contextmanager
+def logged_trial(show: Show, names: Sequence[str], folder: Path, trial: Trial, machine: Machine) -> Iterator[Followed]:
+    """The same of one start of a transfer, which is a run of its own."""
+    about = About(folder, _settings(trial, machine, {}))
+    with followed(show, names if distributed.main_process() else (), about, dict) as one:
         yield one
 
 
@@ -44,10 +55,9 @@ def finish(to: Followed, run: Path) -> Path:
     return page
 
 
-def _settings(start: Start, recipe: Recipe) -> dict[str, Any]:
-    """The recipe, the machine, the images and the version, by dotted names; what has several values is words."""
-    about = flatten(recipe) | {f"machine.{name}": value for name, value in dataclasses.asdict(start.machine).items()}
-    about |= {"placement": start.placement.reason, "images": len(start.source), "data": start.source.description}
-    about["moco"] = VERSION
+def _settings(recipe: Recipe | Trial, machine: Machine, more: dict[str, Any]) -> dict[str, Any]:
+    """The recipe, the machine, what else is named and the version; what has several values is words."""
+    about = flatten(recipe) | {f"machine.{name}": value for name, value in dataclasses.asdict(machine).items()}
+    about |= more | {"moco": VERSION}
     plain = (bool, int, float, str)
     return {name: value if isinstance(value, plain) else str(value) for name, value in about.items()}

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from moco import distributed
+from moco.commands.logged import logged_trial
 from moco.commands.tell import Teller, listener
 from moco.device import Placement, find_device, place_all
 from moco.errors import MocoError
+from moco.loggers.table import refuse_unknown_or_missing
 from moco.machine import Machine
 from moco.ops import draw
 from moco.run.checkpoint import resume
@@ -69,16 +71,19 @@ def transfer(
     looks: int = LOOKS,
     machine: Machine | None = None,
     tell: Teller | None = None,
+    log: Sequence[str] = (),
 ) -> Path:
     """Fine-tune each start with each share of the labels and each seed; the folder `out`, with a table of all.
 
-    The same call again goes on where it was stopped. Raises MocoError, and Stopped at Ctrl-C.
+    The same call again goes on where it was stopped. `log` names loggers that get each run's rows and recipe.
+    Raises MocoError, and Stopped at Ctrl-C.
     """
     machine, out = machine or Machine(), Path(out)
     recipe = named_task(task) if isinstance(task, str) else task
     _refuse_unclear(labels, seeds, start, looks)
     with distributed.processes(machine.device, machine.timeout_seconds):
         tell = listener(tell)
+        distributed.on_main(lambda: refuse_unknown_or_missing(log))
         distributed.on_main(lambda: refuse_unwritable(out))
         find_device(machine.device)
         own_groups(recipe)
@@ -93,7 +98,7 @@ def transfer(
         tell.note(_estimate(planned, placement, out))
         for number, one in enumerate(planned, 1):
             tell.note(f"{number} of {len(planned)}: {one.folder}, {one.start.about}")
-            _fine_tune(one, judged, out / one.folder, placement, machine, tell, looks, Path(data))
+            _fine_tune(one, judged, out / one.folder, placement, machine, tell, looks, Path(data), log)
         outcomes = [Outcome.read(out / one.folder, one.start.name, one.trial) for one in planned]
         for line in distributed.main_alone(lambda: _told(out, recipe, outcomes, planned, judged)):
             tell.note(line)
@@ -171,6 +176,7 @@ def _fine_tune(
     tell: Teller,
     looks: int,
     data: Path,
+    log: Sequence[str],
 ) -> None:
     run = RunDirectory(path, RECIPE)
     record = DataRecord(str(data.expanduser().resolve()), len(one.learnt.images), _fingerprint(one.learnt, judged))
@@ -195,17 +201,18 @@ def _fine_tune(
             machine.decoders,
             path / "predictions",
         )
-        transfer_loop(
-            t,
-            loader,
-            run,
-            machine,
-            tell,
-            judge,
-            lambda tuning, file: save_model(file, tuning, start.architecture, one.learnt),
-            skipped,
-            looks,
-        )
+        with logged_trial(tell, log, path, one.trial, machine) as told:
+            transfer_loop(
+                t,
+                loader,
+                run,
+                machine,
+                told,
+                judge,
+                lambda tuning, file: save_model(file, tuning, start.architecture, one.learnt),
+                skipped,
+                looks,
+            )
     finally:
         run.unlock()
 
