@@ -40,7 +40,8 @@ def blocks_of(page):
     for found in FENCE.finditer(text):
         line = text.count("\n", 0, found.start("code"))
         name = page.relative_to(ROOT).as_posix()
-        yield Block(name, line, found["language"], found["code"], found["mark"] or "")
+        language = {"sh": "bash", "shell": "bash", "py": "python"}.get(found["language"], found["language"])
+        yield Block(name, line, language, found["code"], found["mark"] or "")
 
 
 def text_of(page):

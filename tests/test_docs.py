@@ -17,6 +17,7 @@ URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
 OTHERS = {
     *(
         "--help",
+        "--version",
         "--data",
         "--out",
         "--k",
