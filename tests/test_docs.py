@@ -60,7 +60,7 @@ def test_flags_that_are_named_exist(page):
 @cache
 def known_flags():
     """Of every command, as its help shows them, of torchrun, and of every benchmark."""
-    known = set(OTHERS)
+    known = {"--version", *OTHERS}
     for command in (*(["pretrain", name] for name in ("v1", "v2", "v3", "cifar")), *([name] for name in COMMANDS)):
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):

@@ -93,7 +93,7 @@ class Watcher:
 
     def __call__(self, encoder: Encoder, step: int, epoch: int) -> dict[str, float]:
         """What the function found at this step; nothing where it has failed."""
-        return distributed.on_main(lambda: self._call(encoder, step, epoch))
+        return distributed.main_alone(lambda: self._call(encoder, step, epoch))
 
     def _call(self, encoder: Encoder, step: int, epoch: int) -> dict[str, float]:
         if self._function is None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from moco.cli.answer import Answer
 from moco.cli.parse import parse
 
 
@@ -21,12 +22,14 @@ class Compare:
     """The page."""
     pictures: bool = True
     """Look up the same images by each encoder."""
+    json: bool = False
+    """Print what was found as JSON, and nothing else, on standard output."""
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> Answer:
     """Write the page and say where it is."""
     asked = parse(Compare, "moco compare", arguments)
     from moco.commands.compare import compare
     from moco.display import Terminal
 
-    compare(asked.runs, asked.out, pictures=asked.pictures, tell=Terminal())
+    return Answer({"page": compare(asked.runs, asked.out, pictures=asked.pictures, tell=Terminal())})
