@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from moco.data.check import check
 from moco.data.decide import decide
 from moco.data.decode import decode
 from moco.data.open import open_source
@@ -41,6 +42,15 @@ def test_columns_become_bands_in_the_order_of_their_numbers(table):
     for i, values in enumerate(images):
         assert np.array_equal(decode(seen(source, found.pixels).raw(i)), values)
     assert [source.label(i) for i in range(3)] == ["field", "wood", "wood"]
+
+
+def test_copies_are_told_by_what_all_bands_hold(table):
+    path, _ = table
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[2]]))
+    source = open_source(f"stack:B{{band}}:{path}")
+    found = check(source, pixels=decide(source, survey(source)).pixels)
+    assert found.duplicates == [["row 3 (1_blue.tif)", "row 5 (1_blue.tif)"]]
 
 
 def test_columns_are_named_one_by_one_in_any_order(table):

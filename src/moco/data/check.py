@@ -197,13 +197,13 @@ def _look(source: Source, i: int, pixels: Pixels | None) -> _Seen | str:
         beyond = pixels is not None and share_beyond(values, pixels) > MOST_BEYOND
     except Unreadable as error:
         return error.reason
-    content = raw if isinstance(raw, bytes) else _bytes(raw)
+    content = raw if isinstance(raw, bytes) else _bytes(raw if hasattr(raw, "shape") else values)
     return _Seen((header.width, header.height), header.mode, hashlib.sha256(content).digest()[:16], beyond)
 
 
-def _bytes(raw: Any) -> bytes:
-    """What an array holds; of what is read in pieces, nothing that two could share."""
-    return str(raw.shape).encode() + bytes(raw.tobytes()) if hasattr(raw, "shape") else str(id(raw)).encode()
+def _bytes(values: Any) -> bytes:
+    """What an array holds, or an image that is put together from several files or from a part of one."""
+    return str(values.shape).encode() + bytes(values.tobytes())
 
 
 def _some(items: Sequence[str], indent: str = "") -> list[str]:

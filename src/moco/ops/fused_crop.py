@@ -56,6 +56,9 @@ def crop_bands(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertic
             for c in range(bands):
                 _down(rows[c, :width], pixels[i, c], top + y_first[y], left, y_weights[y], y_count[y])
             c = 0
+            while c + 4 <= bands:
+                _along_four(out[i], c, y, rows, x_first, x_count, x_weights)
+                c += 4
             while c + 3 <= bands:
                 _along(out[i, c, y], out[i, c + 1, y], out[i, c + 2, y], rows[c:], x_first, x_count, x_weights)
                 c += 3
@@ -93,19 +96,26 @@ def cut_bands(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: 
     left, x_end = math.floor(box[1]), min(math.ceil(box[1] + box[3]), pixels.shape[1] // bands)
     y_first, y_count, y_weights = _triangles(box[0] - top, box[2], y_end - top, size, flip_vertical, _ONE)
     x_first, x_count, x_weights = _triangles(box[1] - left, box[3], x_end - left, size, flip, _ONE)
-    row = np.zeros(bands * (x_end - left + 6) + 4, np.float32)  # with what weights of zero reach
+    row = np.zeros(max(bands, 4) * (x_end - left + 6) + 4, np.float32)  # with what weights of zero reach
     line = np.zeros(4 * size, np.float32)
     most = x_count.max()
+    if bands == 1:  # four rows of the view lie beside each other as bands do: a fourth of the looks at weights
+        alone = np.empty(x_end - left, np.float32)
+        for y in range(0, size, 4):
+            for k in range(min(4, size - y)):
+                _down(alone, pixels, top + y_first[y + k], left, y_weights[y + k], y_count[y + k])
+                for p in range(len(alone)):
+                    row[4 * p + k] = alone[p]
+            _along_fours(line, row, 0, 4, x_first, x_count, x_weights, most)
+            for k in range(min(4, size - y)):
+                _store(out[0, y + k], line[k::4], whole)
+        return
     for y in range(size):
         _down(row[: bands * (x_end - left)], pixels, top + y_first[y], bands * left, y_weights[y], y_count[y])
-        if bands == 1:
-            _along_alone(line[:size], row, x_first, x_count, x_weights, most)
-            _store(out[0, y], line[:size], whole)
-        else:
-            for c in range(0, bands, 4):
-                _along_fours(line, row, c, bands, x_first, x_count, x_weights, most)
-                for k in range(min(4, bands - c)):
-                    _store(out[c + k, y], line[k::4], whole)
+        for c in range(0, bands, 4):
+            _along_fours(line, row, c, bands, x_first, x_count, x_weights, most)
+            for k in range(min(4, bands - c)):
+                _store(out[c + k, y], line[k::4], whole)
 
 
 @fast
@@ -117,23 +127,6 @@ def _store(out: Array, x: Array, whole: bool) -> None:
     else:
         for p in range(len(out)):
             out[p] = x[p]
-
-
-@fast
-def _along_alone(out: Array, row: Array, first: Array, count: Array, w: Array, most: int) -> None:
-    """One row of one band of the view; up to four pixels for one, with weights of zero among them, need no loop."""
-    for p in range(len(out)):
-        at = _U(first[p])
-        if most <= 3:
-            out[p] = w[p, 0] * row[at] + w[p, 1] * row[at + _1] + w[p, 2] * row[at + _2]
-        elif most == 4:
-            out[p] = w[p, 0] * row[at] + w[p, 1] * row[at + _1] + w[p, 2] * row[at + _2] + w[p, 3] * row[at + _3]
-        else:
-            total = _ZERO
-            for k in range(count[p]):
-                total += w[p, k] * row[at]
-                at += _1
-            out[p] = total
 
 
 @fast
@@ -230,6 +223,27 @@ def _along(r: Array, g: Array, b: Array, rows: Array, first: Array, count: Array
         r[p] = red
         g[p] = green
         b[p] = blue
+
+
+@fast
+def _along_four(out: Array, c: int, y: int, rows: Array, first: Array, count: Array, weights: Array) -> None:
+    """Row y of four bands of the view, from c on: each weight is fetched once for all four."""
+    one, two, three, four = out[c, y], out[c + 1, y], out[c + 2, y], out[c + 3, y]
+    row_1, row_2, row_3, row_4 = rows[c], rows[c + 1], rows[c + 2], rows[c + 3]
+    for p in range(len(one)):
+        at = _U(first[p])
+        a, b, e, d = _ZERO, _ZERO, _ZERO, _ZERO
+        for k in range(count[p]):
+            weight = weights[p, k]
+            a += weight * row_1[at]
+            b += weight * row_2[at]
+            e += weight * row_3[at]
+            d += weight * row_4[at]
+            at += _1
+        one[p] = a
+        two[p] = b
+        three[p] = e
+        four[p] = d
 
 
 @fast
