@@ -49,6 +49,8 @@ def test_a_run_with_a_damaged_recipe_is_left_out_and_one_alone_is_refused(study,
     assert "cell-2 is left out:" in page
     with pytest.raises(MocoError, match="is one run alone"):
         compare([folder / "runs" / "cell-0"], tmp_path / "c.html")
+    with pytest.raises(MocoError, match="no runs are named"):
+        compare([], tmp_path / "c.html")
     with pytest.raises(MocoError, match="is no run and holds none"):
         compare([study / "photos"], tmp_path / "c.html")
     with pytest.raises(MocoError, match="is no folder"):
