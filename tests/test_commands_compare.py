@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from explored import CPU, TINY, make_photos
+from PIL import Image
+from tiny import CPU, TINY
 
 from moco.commands.compare import compare
 from moco.commands.pretrain import pretrain
@@ -15,8 +16,9 @@ from moco.recipe import override, v2
 def study(digits, tmp_path_factory):
     """A folder like that of a study: two runs that differ in their temperature."""
     folder = tmp_path_factory.mktemp("study")
-    make_photos(folder / "photos", digits, n=40)
-    (folder / "photos" / "broken.png").unlink()
+    (folder / "photos").mkdir()
+    for i in range(40):
+        Image.fromarray(digits[0][i]).save(folder / "photos" / f"{i:02}.png")
     for n, temperature in enumerate((0.2, 0.07)):
         recipe = override(v2(), TINY | {"loss.temperature": temperature})
         pretrain(folder / "photos", folder / "runs" / f"cell-{n}", recipe, machine=CPU, until=2)

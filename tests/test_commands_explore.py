@@ -10,8 +10,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from explored import CPU, NASTY, make_run
+from explored import NASTY, make_run
 from PIL import Image
+from tiny import CPU
 
 from moco.commands import embed_parts
 from moco.commands.embed import embed_images
