@@ -1,23 +1,18 @@
 """A run of one step on digits in folders, with names that a page must not take for HTML, and the map of it."""
 
+from importlib.util import find_spec
+
 import numpy as np
+import pytest
 from PIL import Image
+from tiny import CPU, TINY
 
 from moco.commands.explore import explore
 from moco.commands.pretrain import pretrain
-from moco.machine import Machine
 from moco.recipe import override, v2
 
-CPU = Machine(device="cpu", precision="fp32", threads=1, workers=0)
-TINY = {
-    "encoder.backbone": "resnet10w8",
-    "encoder.stem": "small",
-    "encoder.norm_group": 8,
-    "image_size": 16,
-    "batch": 16,
-    "epochs": 1,
-    "dictionary.size": 16,
-}
+if any(find_spec(name) is None for name in ("embedding_atlas", "duckdb", "umap")):
+    pytest.skip("needs the extra 'explore'", allow_module_level=True)
 NASTY = ('it\'s a "3".png', "<script>alert(1)<'script>.png", "two\nlines.png", "<img src=x onerror=alert(1)>.png")
 
 

@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from explored import CPU, TINY, make_photos
+from PIL import Image
+from tiny import CPU, TINY
 
 from moco.commands.compare import compare
 from moco.commands.pretrain import pretrain
@@ -15,8 +16,9 @@ from moco.recipe import override, v2
 def study(digits, tmp_path_factory):
     """A folder like that of a study: two runs that differ in their temperature."""
     folder = tmp_path_factory.mktemp("study")
-    make_photos(folder / "photos", digits, n=40)
-    (folder / "photos" / "broken.png").unlink()
+    (folder / "photos").mkdir()
+    for i in range(40):
+        Image.fromarray(digits[0][i]).save(folder / "photos" / f"{i:02}.png")
     for n, temperature in enumerate((0.2, 0.07)):
         recipe = override(v2(), TINY | {"loss.temperature": temperature})
         pretrain(folder / "photos", folder / "runs" / f"cell-{n}", recipe, machine=CPU, until=2)
@@ -49,6 +51,8 @@ def test_a_run_with_a_damaged_recipe_is_left_out_and_one_alone_is_refused(study,
     assert "cell-2 is left out:" in page
     with pytest.raises(MocoError, match="is one run alone"):
         compare([folder / "runs" / "cell-0"], tmp_path / "c.html")
+    with pytest.raises(MocoError, match="no runs are named"):
+        compare([], tmp_path / "c.html")
     with pytest.raises(MocoError, match="is no run and holds none"):
         compare([study / "photos"], tmp_path / "c.html")
     with pytest.raises(MocoError, match="is no folder"):

@@ -5,12 +5,14 @@ import io
 import json
 import shutil
 import socket
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
-from explored import CPU, NASTY, make_run
+from explored import NASTY, make_run
 from PIL import Image
+from tiny import CPU
 
 from moco.commands import embed_parts
 from moco.commands.embed import embed_images
@@ -22,6 +24,9 @@ from moco.explore.routes import Routes
 from moco.explore.search import Search
 from moco.loopback import Asked, Loopback
 from moco.search.features import read_features, write_features
+
+AUTO = replace(CPU, precision="auto")
+"""Which measures what is fast, with gradients."""
 
 
 class Told:
@@ -87,7 +92,7 @@ def test_another_number_of_clusters_embeds_nothing_again(made, tmp_path, monkeyp
     shutil.copytree(made / "run" / "explore", tmp_path / "explore")
     monkeypatch.setattr("moco.commands.embed_parts.embed_in_parts", None)
     found = explore(
-        made / "run", made / "photos", out=tmp_path / "explore", wanted=Wanted(clusters=3, losses=True), machine=CPU
+        made / "run", made / "photos", out=tmp_path / "explore", wanted=Wanted(clusters=3, losses=True), machine=AUTO
     )
     assert rows_of(found, "SELECT COUNT(DISTINCT cluster) FROM images") == [(3,)]
     (losses,) = rows_of(found, "SELECT MIN(loss), MAX(loss) FROM images")
@@ -221,6 +226,14 @@ def test_what_cannot_be_explored_is_told_in_a_sentence(made, tmp_path):
     shutil.copy(made / "photos" / "again.png", tmp_path / "one")
     with pytest.raises(MocoError, match="at least two images"):
         explore(made / "run", tmp_path / "one", out=tmp_path / "x", machine=CPU)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"), [({"threshold": 1.5}, "--threshold 1.5"), ({"clusters": 0}, "--clusters 0")]
+)
+def test_what_makes_no_sense_is_refused_before_anything_takes_time(wrong, says):
+    with pytest.raises(MocoError, match=says):
+        Wanted(**wrong)
 
 
 def test_without_the_page_the_extra_is_named(made, monkeypatch):

@@ -6,26 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import CPU, TINY
 
 from moco.commands.embed import embed_images, features_of
 from moco.commands.find import find_clusters, find_duplicates, find_neighbours, find_outliers
 from moco.commands.pretrain import pretrain
 from moco.errors import MocoError
-from moco.machine import Machine
 from moco.recipe import override, v2
 from moco.run.load import load
 from moco.search.features import read_features
-
-CPU = Machine(device="cpu", precision="fp32", threads=1, workers=0)
-TINY = {
-    "encoder.backbone": "resnet10w8",
-    "encoder.stem": "small",
-    "encoder.norm_group": 8,
-    "image_size": 16,
-    "batch": 16,
-    "epochs": 1,
-    "dictionary.size": 16,
-}
 
 
 @pytest.fixture(scope="module")

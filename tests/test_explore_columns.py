@@ -1,9 +1,7 @@
 """What is known of each image from the features of all."""
 
 import numpy as np
-import pytest
 
-from moco.errors import MocoError
 from moco.explore.columns import NEAREST, columns, near_duplicates
 
 
@@ -37,9 +35,3 @@ def test_chains_of_near_duplicates_are_one_group_and_the_largest_is_the_first():
 def test_places_that_an_approximate_search_left_empty_link_nothing():
     places, cosines = np.array([[1, -1], [0, -1], [-1, -1]]), np.ones((3, 2), dtype=np.float32)
     assert near_duplicates(places, cosines, 0.9).tolist() == [1, 1, 0]
-
-
-@pytest.mark.parametrize(("wrong", "says"), [({"threshold": 1.5}, "--threshold 1.5"), ({"groups": 0}, "--clusters 0")])
-def test_what_makes_no_sense_is_refused(wrong, says):
-    with pytest.raises(MocoError, match=says):
-        columns(unit(), **{"threshold": 0.9, "groups": 2, "seed": 0} | wrong)

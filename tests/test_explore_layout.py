@@ -1,6 +1,7 @@
 """Points near where features are near, the same for the same seed."""
 
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from moco.explore.columns import columns
 from moco.explore.layout import lay_out
 
 
+@pytest.mark.skipif(find_spec("umap") is None, reason="needs the extra 'explore'")
 def test_alike_images_lie_together_and_a_seed_is_a_map():
     rng = np.random.default_rng(1)
     centres = rng.normal(size=(2, 16))

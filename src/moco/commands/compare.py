@@ -75,6 +75,8 @@ def _runs(folders: Sequence[str | os.PathLike[str]]) -> list[Path]:
         if not inside:
             raise MocoError(f"{folder} is no run and holds none; name runs, or a folder with runs")
         found += [path for path in inside if path not in found]
+    if not found:
+        raise MocoError("no runs are named; name at least two, or a folder with several")
     if len(found) < 2:
         raise MocoError(f"{found[0]} is one run alone; name at least two, or a folder with several")
     return found

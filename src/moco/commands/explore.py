@@ -50,6 +50,12 @@ class Wanted:
     clusters: int = 12
     losses: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise MocoError(f"--threshold {self.threshold}: a cosine between 0 and 1")
+        if self.clusters < 1:
+            raise MocoError(f"--clusters {self.clusters}: must be at least 1")
+
 
 @dataclass(frozen=True)
 class Explored:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from moco.commands.pairs import groups_of
 from moco.commands.tell import Teller
@@ -25,12 +26,11 @@ from moco.ops.info_nce import info_nce
 from moco.run import checkpoint
 from moco.run.directory import RunDirectory, is_run
 from moco.search.features import FeatureSet
-from moco.training import build_training
+from moco.training import Training, build_training
 
 _BATCH = 64
 
 
-@torch.no_grad()
 def losses_of(what: str | os.PathLike[str], found: FeatureSet, machine: Machine, tell: Teller) -> NDArray[np.float32]:
     """InfoNCE of each of the N images of `found`, one pair of views each, against the dictionary as it was saved.
 
@@ -61,14 +61,22 @@ def losses_of(what: str | os.PathLike[str], found: FeatureSet, machine: Machine,
             crops.append(training.views.cut(image, SAMPLE_EPOCH, int(found.index[row])))
             rows.append(row)
         if rows:
-            index = found.index[rows]
-            x_q, x_k = training.views.finish(torch.stack(crops).to(placement.device), index, SAMPLE_EPOCH)
-            turn = training.model.turns(x_q, x_k, training.step)[0]
-            q = turn.ask(slice(0, len(rows)))
-            places = torch.from_numpy(index).to(placement.device)
-            for n, row in enumerate(rows):  # one by one: the loss is a mean
-                one = q[n : n + 1]
-                contrast = training.dictionary.look_up(one, turn.keys, places, training.step, n)
-                losses[row] = float(info_nce(one, contrast, recipe.loss.temperature).loss)
+            losses[rows] = _losses(training, torch.stack(crops), found.index[rows])
         done(min(first + _BATCH, len(losses)))
     return losses
+
+
+@torch.no_grad()
+def _losses(training: Training, crops: Tensor, index: NDArray[np.int64]) -> list[float]:
+    """Of images whose views these crops become, one by one: a loss is a mean."""
+    device = training.placement.device
+    x_q, x_k = training.views.finish(crops.to(device), index, SAMPLE_EPOCH)
+    turn = training.model.turns(x_q, x_k, training.step)[0]
+    q = turn.ask(slice(0, len(index)))
+    places, temperature = torch.from_numpy(index).to(device), training.recipe.loss.temperature
+    found = []
+    for n in range(len(index)):
+        one = q[n : n + 1]
+        contrast = training.dictionary.look_up(one, turn.keys, places, training.step, n)
+        found.append(float(info_nce(one, contrast, temperature).loss))
+    return found

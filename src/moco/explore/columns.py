@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from moco.errors import MocoError
 from moco.search.groups import clusters
 from moco.search.nearest import How, nearest
 
@@ -53,10 +52,6 @@ def columns(unit: Floats, *, threshold: float, groups: int, seed: int, how: How 
     Images are near duplicates where a chain of cosines from `threshold` on links them, each link one to a neighbour
     that was kept. Raises MocoError for fewer than two images.
     """
-    if not 0 < threshold <= 1:
-        raise MocoError(f"--threshold {threshold}: a cosine between 0 and 1")
-    if groups < 1:
-        raise MocoError(f"--clusters {groups}: must be at least 1")
     cosines, places = nearest(unit, unit, NEAREST, themselves=True, how=how)
     cluster = np.zeros(len(unit), dtype=np.int64)
     for number, group in enumerate(clusters(unit, groups, seed), 1):
