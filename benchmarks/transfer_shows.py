@@ -91,8 +91,8 @@ SHOWS = {
     "vocseg": Show(
         "segment-voc",
         lambda data, _: data / "vocseg_coco320",
-        {"batch": 8, "views.size": 96, "views.scale": (0.3, 0.5), "optim.lr": 0.2, "schedule.steps": 400},
-        labels=0.2,
+        {"batch": 8, "views.size": 96, "views.scale": (0.3, 0.5), "optim.lr": 0.4, "schedule.steps": 1000},
+        labels=0.1,
     ),
     "lvis": Show(
         "instance-lvis",
