@@ -97,7 +97,7 @@ def order_of(recipe: Transfer, part: Part, seed: int) -> Order:
     return Order(len(part.images), recipe.batch, seed, often)
 
 
-AHEAD = 64
+AHEAD = 32
 """Images that each worker prepares beforehand, so that a few that take long do not stop a step; two steps at least."""
 
 

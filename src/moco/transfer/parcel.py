@@ -1,6 +1,7 @@
 """What a worker hands over, in one piece: each tensor that crosses to another process alone costs a millisecond there.
 
-A small piece goes through the pipe; a large one lies in memory that both processes see, and is not copied.
+The piece lies in memory that both processes see, and is not copied. Sent through the pipe, even a small one could fill
+it, and a worker whose main process was killed would wait for ever to be read.
 """
 
 from __future__ import annotations
@@ -11,13 +12,8 @@ import pickle
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-
-SMALL = 2**21
-"""Bytes up to which a copy through the pipe is quicker."""
 
 _ALIGNED = 16
 
@@ -27,12 +23,11 @@ class Parcel:
     """Anything that can be pickled, and beside it the bytes of its tensors."""
 
     thing: bytes
-    tensors: Tensor | NDArray[np.uint8]
+    tensors: Tensor
 
     def opened(self) -> Any:
         """What was packed; its tensors are parts of one piece of memory."""
-        whole = self.tensors if isinstance(self.tensors, Tensor) else torch.from_numpy(self.tensors)
-        return _Unpacking(self.thing, whole).load()
+        return _Unpacking(self.thing, self.tensors).load()
 
 
 def packed(thing: Any) -> Parcel:
@@ -42,7 +37,7 @@ def packed(thing: Any) -> Parcel:
     whole = torch.empty(packing.size, dtype=torch.uint8)
     for at, tensor in packing.tensors:
         whole[at : at + tensor.nbytes].view(tensor.dtype).copy_(tensor.reshape(-1))
-    return Parcel(packing.file.getvalue(), whole.numpy() if packing.size <= SMALL else whole)
+    return Parcel(packing.file.getvalue(), whole)
 
 
 class _Packing(pickle.Pickler):
