@@ -6,6 +6,7 @@ from the uint8 batch that a worker hands over. They work in turns; the best turn
 
     python benchmarks/transfer.py           # a table
     python benchmarks/transfer.py --json    # one line: ratio, seconds of each, memory over steps
+    python benchmarks/transfer.py --wait    # how long a small FCN waits for the images that one process prepares
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,10 +34,11 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from moco.backbones import build_backbone
 from moco.device import Placement, find_device
 from moco.recipe import Normalize, override
+from moco.run.clock import Clock
 from moco.transfer.batches import Loader, Step
 from moco.transfer.layouts.annotated import Annotated, Part, Thing
 from moco.transfer.parts.stages import widths
-from moco.transfer.recipe import Transfer, Trial, detect_coco
+from moco.transfer.recipe import Transfer, Trial, detect_coco, segment
 from moco.transfer.tuning import build_tuning, canvas_of, tune_step
 
 CLASSES, THINGS = 20, 8
@@ -53,10 +56,15 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--wait", action="store_true", help="measure waiting, with one thread and one worker")
     a = parser.parse_args()
-    torch.set_num_threads(a.threads)
+    torch.set_num_threads(1 if a.wait else a.threads)
     device = find_device(a.device)
     place = Placement(device, False, True, a.threads, "")
+    if a.wait:
+        with TemporaryDirectory() as folder:
+            print(json.dumps({**waiting(Path(folder), a.arch, place), "arch": a.arch, "versions": versions()}))
+        return
     with TemporaryDirectory() as folder:
         part = drawn_part(Path(folder), a.size, a.batch)
         recipe = override(
@@ -91,6 +99,31 @@ def main() -> None:
         return
     for name, value in found.items():
         print(f"{name:24}{value}")
+
+
+def waiting(folder: Path, arch: str, place: Placement, steps: int = 100) -> dict[str, float]:
+    """The share of the time that a small FCN (8 crops of 128 px out of 256) waits: in the first tenth, and after it."""
+    part = drawn_part(folder, 256, 32)
+    for image in part.images:
+        labels = np.zeros((image.height, image.width), dtype=np.uint8)
+        for thing in image.things:
+            x0, y0, x1, y1 = map(int, thing.box)
+            labels[y0:y1, x0:x1] = thing.label
+        Image.fromarray(labels).save(folder / f"mask{image.name}")
+    images = tuple(replace(one, mask=folder / f"mask{one.name}") for one in part.images)
+    part = replace(part, images=images, values=tuple((c, c) for c in range(CLASSES)))
+    changes = {"batch": 8, "views.size": 128, "views.scale": (0.8, 1.6), "schedule.steps": steps}
+    recipe = override(segment(), changes)
+    t = build_tuning(Trial(recipe=recipe, start="random"), build_backbone(arch)[0], Normalize(), part, place)
+    clock, found = Clock(0), {}
+    for batch in clock.timed(Loader(recipe, part, 0, 1, memory_gib=4.0).steps(0)):
+        float(tune_step(t, batch)["loss"])
+        if t.step in (steps // 10, steps):
+            pace = clock.pace(t.step)
+            found["begin" if t.step < steps else "data_wait"] = round(pace.wait, 4)
+            found["seconds_of_a_step"] = round(pace.seconds / pace.steps, 4)
+            clock.restart(t.step)
+    return found
 
 
 def drawn_part(folder: Path, size: int, images: int) -> Part:

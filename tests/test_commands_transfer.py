@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transfer_data import make_coco, make_masks, make_voc
+from transfer_data import make_cityscapes, make_coco, make_masks, make_voc
 
 from moco.backbones import build_backbone
 from moco.commands.transfer import share_of, transfer
@@ -69,8 +68,10 @@ TASK_DATA = {
     "detect-coco-c4": make_coco,
     "keypoints": make_coco,
     "instance-lvis": lambda root: make_coco(root, kinds=("lvis",)),
+    "instance-cityscapes": make_cityscapes,
     "segment": make_masks,
     "segment-voc": make_voc,
+    "segment-cityscapes": make_cityscapes,
 }
 
 
@@ -129,26 +130,44 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, monkeypatch
     assert any("is finished" in note for note in again.notes)
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
-    data, out = make_voc(tmp_path / "data"), tmp_path / "out"
-    command = [
-        *(sys.executable, "-m", "moco", "transfer", "detect-voc", "--data", data, "--out", out, "--backbone"),
-        *("resnet10w8", "--batch", "4", "--norm-group", "2", "--schedule.steps", "16", "--looks", "8"),
-        *("--views.short", "64", "--views.test", "64", "--parts.rois", "16", "--parts.after-nms", "30", "15"),
-        *("--machine.device", "cpu", "--machine.precision", "fp32", "--machine.threads", "1", "--machine.workers", "0"),
+KILLED_AT_STEP_7 = """
+import os, signal
+from moco.cli import main
+from moco.transfer import loop
+
+step = loop.tune_step
+
+def killed(t, batch):
+    if t.step == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(t, batch)
+
+loop.tune_step = killed
+main()
+"""
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been_bit_for_bit(tmp_path):
+    from moco.cli.transfer import run as on_the_command_line
+
+    data = make_voc(tmp_path / "data")
+    asked = [
+        *("detect-voc", "--data", str(data), "--backbone", "resnet10w8", "--batch", "4", "--norm-group", "2"),
+        *("--schedule.steps", "12", "--looks", "3", "--views.short", "56", "64", "--views.test", "64"),
+        *("--parts.rois", "16", "--parts.after-nms", "30", "15", "--machine.device", "cpu"),
+        *("--machine.precision", "fp32", "--machine.threads", "1", "--machine.workers", "1", "--out"),
     ]
-    first = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    checkpoint = out / "random-seed0/checkpoints/last.pt"
-    until = time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < until:
-        time.sleep(0.02)
-    first.kill()
-    first.wait()
-    saved = read_tensors(checkpoint)["step"]
-    assert 0 < saved < 16
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
-    assert "going on from step" in done.stdout
-    assert [r["step"] for r in read_log(out / "random-seed0/log.jsonl") if "loss" not in r] == list(range(0, 17, 2))
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_STEP_7, "transfer", *asked, str(tmp_path / "cut")])
+    assert killed.returncode == -signal.SIGKILL
+    assert read_tensors(tmp_path / "cut/random-seed0/checkpoints/last.pt")["step"] == 4
+    again = [sys.executable, "-m", "moco", "transfer", *asked, str(tmp_path / "cut")]
+    assert "going on from step 4 of 12" in subprocess.run(again, capture_output=True, text=True, check=True).stdout
+    on_the_command_line([*asked, str(tmp_path / "whole")])
+    whole, cut = (tmp_path / name / "random-seed0" for name in ("whole", "cut"))
+    assert weights(whole).keys() == weights(cut).keys()
+    assert all(torch.equal(value, weights(cut)[name]) for name, value in weights(whole).items())
+    judged = [[r["step"] for r in read_log(folder / "log.jsonl") if "loss" not in r] for folder in (whole, cut)]
+    assert judged == [[0, 4, 8, 12]] * 2
 
 
 def test_starts_and_seeds_stand_side_by_side_with_differences(tmp_path):

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -178,6 +180,39 @@ def test_lvis_judges_a_category_only_where_it_is_known_to_be_or_not_to_be(tmp_pa
     known[other] = Annotated(**{**vars(known[other]), "absent": (1,)})
     assert average_precision(Part(**{**vars(part), "images": tuple(known)}), right, lvis=True)["AP"] < 0.99
     assert average_precision(part, right)["AP"] < 0.99, "COCO counts it everywhere"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of its logger
+@pytest.mark.parametrize("kind", ["bbox", "segm"])
+def test_lvis_precision_is_that_of_the_lvis_api(tmp_path, monkeypatch, kind):
+    """Categories known to be absent, those of which not all are annotated, and those nobody looked for."""
+    monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))  # with which it only draws
+    lvis = pytest.importorskip("lvis")
+    monkeypatch.setattr(np, "float", float, raising=False)  # which it still uses
+    part, _ = read_lvis(make_coco(tmp_path / "coco", train=16, kinds=("lvis",)), None, None)
+    images = [
+        Annotated(**{**vars(image), "absent": (), "incomplete": (i % 2,)})
+        if len({t.label for t in image.things}) == 2 or i % 3 == 0
+        else Annotated(**{**vars(image), "absent": (1 - image.things[0].label,)})
+        for i, image in enumerate(part.images)
+    ]
+    part = Part(**{**vars(part), "images": tuple(images), "frequencies": ("f", "r")})
+    predicted = list(guesses(part, masks=True))
+    ours = average_precision(part, predicted, lvis=True, most=300)
+    (tmp_path / "true.json").write_text(json.dumps(true_json(part), default=bytes.decode))
+    known = lvis.LVIS(str(tmp_path / "true.json"))
+    drop = {"bbox": "segmentation", "segm": "bbox"}[kind]
+    found = [{k: v for k, v in one.items() if k != drop} for one in found_json(predicted)]
+    judged = lvis.LVISEval(known, lvis.LVISResults(known, found, max_dets=300), kind)
+    judged.run()
+    theirs = judged.get_results()
+    name = {"bbox": "AP", "segm": "mask AP"}[kind]
+    words = {"AP": "", "AP50": "50", "AP75": "75", "APr": " rare", "APf": " frequent"}
+    assert {k: ours[f"{name}{word}"] for k, word in words.items()} == pytest.approx(
+        {k: float(theirs[k]) for k in words}, abs=1e-6
+    )
+    assert 0.05 < ours[f"{name}50"] < 0.95
+    assert ours[name] != average_precision(part, predicted)[name], "COCO's rule is another"
 
 
 def test_rare_common_and_frequent_are_what_the_file_of_lvis_says(tmp_path):

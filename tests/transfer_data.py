@@ -108,3 +108,21 @@ def make_masks(root, train=8, test=4):
             Image.fromarray(pixels).save(root / "images" / part / f"{i}.png")
             Image.fromarray(labels).save(root / "masks" / part / f"{i}.png")
     return root
+
+
+def make_cityscapes(root, train=8, test=4):
+    """root/leftImg8bit and root/gtFine: squares are cars, discs persons, all else a building."""
+    for part, first, count in (("train", 0, train), ("val", train, test)):
+        for folder in ("leftImg8bit", "gtFine"):
+            (root / folder / part / "ulm").mkdir(parents=True)
+        for i in range(first, first + count):
+            pixels, things = scene(i)
+            ids = np.full((SIDE, SIDE), 11, dtype=np.uint16)
+            for number, (label, _, mask) in enumerate(things):
+                ids[mask] = (26, 24)[label] * 1000 + number
+            labels = np.where(ids >= 1000, ids // 1000, ids).astype(np.uint8)
+            stem = f"ulm_{i:06d}_000019"
+            Image.fromarray(pixels).save(root / "leftImg8bit" / part / "ulm" / f"{stem}_leftImg8bit.png")
+            Image.fromarray(ids).save(root / "gtFine" / part / "ulm" / f"{stem}_gtFine_instanceIds.png")
+            Image.fromarray(labels).save(root / "gtFine" / part / "ulm" / f"{stem}_gtFine_labelIds.png")
+    return root

@@ -192,7 +192,7 @@ def _fine_tune(
                 return
             tell.note(f"going on from step {t.step:,} of {steps:,}")
         skipped = SkipBudget(run, lambda i: one.learnt.images[i].name, len(one.learnt.images), machine.max_skipped)
-        loader = Loader(one.trial.recipe, one.learnt, one.trial.seed, machine.decoders)
+        loader = Loader(one.trial.recipe, one.learnt, one.trial.seed, machine.decoders, machine.memory_gib)
         judge = Judge(
             one.trial.recipe,
             read_as(judged, start.pixels),

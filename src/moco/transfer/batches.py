@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from moco import distributed
 from moco.data.loader import leave_signals_to_the_main_process
@@ -18,7 +19,9 @@ from moco.data.order import order
 from moco.data.source import Unreadable
 from moco.errors import MocoError
 from moco.ops import draw
+from moco.transfer.kept import Kept
 from moco.transfer.layouts.annotated import Annotated, Part
+from moco.transfer.parcel import Parcel, packed
 from moco.transfer.parts.values import Target
 from moco.transfer.recipe import Cropped, Resized, Transfer
 from moco.transfer.views import Sample, cropped_sample, resized_sample, resizing
@@ -33,7 +36,7 @@ class Group:
     sizes: tuple[tuple[int, int], ...]
     targets: tuple[Target, ...]
     labels: Tensor | None
-    """N x H x W: of a semantic task."""
+    """uint8, N x H x W: of a semantic task."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,18 @@ def order_of(recipe: Transfer, part: Part, seed: int) -> Order:
     return Order(len(part.images), recipe.batch, seed, often)
 
 
-class Loader:
-    """The steps of a run, prepared by worker processes."""
+AHEAD = 32
+"""Images that each worker prepares beforehand, so that a few that take long do not stop a step; two steps at least."""
 
-    def __init__(self, recipe: Transfer, part: Part, seed: int, workers: int) -> None:
-        self._steps = _Steps(recipe, part, seed, 0)
+
+class Loader:
+    """The steps of a run, prepared by worker processes.
+
+    What they decode they keep, in `memory_gib` GiB together.
+    """
+
+    def __init__(self, recipe: Transfer, part: Part, seed: int, workers: int, memory_gib: float = 0.0) -> None:
+        self._steps = _Steps(recipe, part, seed, 0, memory_gib * 2**30 / max(workers, 1))
         self._workers = workers
 
     def epoch(self, step: int) -> int:
@@ -108,13 +118,14 @@ class Loader:
     def steps(self, start: int) -> Iterator[Step]:
         """Steps start, start + 1, ... to the end; raises MocoError where no image can be read."""
         loader = DataLoader(
-            _Steps(self._steps.recipe, self._steps.part, self._steps.seed, start),
+            self._steps.since(start),
             batch_size=None,
             num_workers=self._workers,
             worker_init_fn=leave_signals_to_the_main_process,
-            prefetch_factor=2 if self._workers else None,
+            prefetch_factor=max(2, AHEAD // self._steps.recipe.batch) if self._workers else None,
         )
-        for step in loader:
+        for found in loader:
+            step = found.opened() if isinstance(found, Parcel) else found
             if isinstance(step, MocoError):
                 raise step
             yield step
@@ -139,22 +150,30 @@ def shares_norms(recipe: Transfer) -> bool:
     return distributed.count() > 1 and recipe.group == recipe.batch
 
 
-class _Steps(Dataset["Step | MocoError"]):
-    def __init__(self, recipe: Transfer, part: Part, seed: int, start: int) -> None:
+class _Steps(Dataset["Step | Parcel | MocoError"]):
+    def __init__(self, recipe: Transfer, part: Part, seed: int, start: int, most_kept: float) -> None:
         self.recipe, self.part, self.seed, self.start = recipe, part, seed, start
         self.places = own_groups(recipe)
         self.order = order_of(recipe, part, seed)
+        self.kept = Kept(most_kept)
+
+    def since(self, start: int) -> _Steps:
+        """The same from another step on, with what is kept."""
+        other = copy.copy(self)
+        other.start = start
+        return other
 
     def __len__(self) -> int:
         return self.recipe.schedule.steps - self.start
 
-    def __getitem__(self, item: int) -> Step | MocoError:
+    def __getitem__(self, item: int) -> Step | Parcel | MocoError:
         if item >= len(self):
             raise IndexError(item)
         try:
-            return self._step(self.start + item)
+            step = self._step(self.start + item)
         except MocoError as error:
             return error
+        return step if get_worker_info() is None else packed(step)
 
     def _step(self, step: int) -> Step:
         index = self.order.index(step)
@@ -194,9 +213,9 @@ class _Steps(Dataset["Step | MocoError"]):
                     case Resized() as views:
                         how = resizing(views, image, self.seed, step, row)
                         drawn = int(draw.counter(draw.stream("samples"), self.seed, step, row) >> np.uint64(2))
-                        return resized_sample(image, how, self.part.mirrored, drawn)
+                        return resized_sample(image, how, self.part.mirrored, drawn, self.kept)
                     case Cropped() as views:
-                        return cropped_sample(views, self.part, image, self.seed, step, row)
+                        return cropped_sample(views, self.part, image, self.seed, step, row, kept=self.kept)
             except Unreadable as error:
                 skipped[j] = error.reason
         raise MocoError(f"none of the {count} images can be read ({next(iter(skipped.values()))})")

@@ -133,7 +133,7 @@ def losses_of(t: Tuning, group: Group) -> Losses:
         case FullyConvolutional() as model:
             assert group.labels is not None
             with t.placement.autocast():
-                return model.losses(canvas.pixels, group.labels.to(t.placement.device))
+                return model.losses(canvas.pixels, group.labels.to(t.placement.device, non_blocking=True).long())
 
 
 def tune_step(t: Tuning, batch: Step) -> dict[str, Tensor]:

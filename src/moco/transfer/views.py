@@ -18,7 +18,8 @@ from moco.data.source import Unreadable, file_bytes
 from moco.ops import draw
 from moco.ops.bands import to_unit
 from moco.recipe import Pixels
-from moco.transfer.layouts.annotated import VOID, Annotated, Part
+from moco.transfer.kept import Kept
+from moco.transfer.layouts.annotated import VOID, Annotated, Part, Thing
 from moco.transfer.layouts.outlines import pixels as outline_pixels
 from moco.transfer.parts.values import Target
 from moco.transfer.recipe import Cropped, Resized
@@ -32,7 +33,7 @@ class Sample:
     """uint8, 3 x H x W; float32, C x H x W in [0, 1], where images are no photographs."""
     target: Target | None
     labels: Tensor | None
-    """H x W, int64: of a semantic task."""
+    """H x W, uint8: of a semantic task."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,21 @@ class Resizing:
 
 def resizing(views: Resized, image: Annotated, *name: int) -> Resizing:
     """The shorter side as drawn for this name, unless the longer one would be too long."""
-    word = draw.stream("transfer views")
-    short = views.short[int(draw.integers(len(views.short), word, *name, 0))]
-    mirrored = views.mirror and bool(draw.uniform(word, *name, 1) < 0.5)
-    return Resizing(*fitted(image.height, image.width, short, views.longest), mirrored)
+    which, side = _drawn(2, *name)
+    short = views.short[int(which * len(views.short))]
+    return Resizing(*fitted(image.height, image.width, short, views.longest), views.mirror and side < 0.5)
 
 
 def fitted(height: int, width: int, short: int, longest: int) -> tuple[int, int]:
     """(height, width) with the shorter side `short`, or less where the longer one would exceed `longest`."""
     scale = min(short / min(height, width), longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _drawn(count: int, *name: int) -> list[float]:
+    """So many numbers in [0, 1) for a name, at once: one after the other they take longer than small pixels."""
+    found: list[float] = draw.uniform(draw.stream("transfer views"), *name, np.arange(count)).tolist()
+    return found
 
 
 def read_pixels(image: Annotated) -> Tensor:
@@ -79,16 +85,20 @@ def read_values(image: Annotated, made_of: Pixels | None) -> NDArray[Any]:
     return pixels
 
 
-def resized_sample(image: Annotated, how: Resizing, mirrored_points: tuple[int, ...], seed: int) -> Sample:
+def resized_sample(
+    image: Annotated, how: Resizing, mirrored_points: tuple[int, ...], seed: int, kept: Kept | None = None
+) -> Sample:
     """The image resized as drawn, and its things that are no crowds; raises Unreadable."""
-    pixels = transform.resize(read_pixels(image), [how.height, how.width], antialias=True)
+    kept = kept or Kept(0)
+    whole = kept.get(("pixels", image.path), lambda: read_pixels(image))
+    pixels = transform.resize(whole, [how.height, how.width], antialias=True)
     stretch = how.width / image.width, how.height / image.height
     things = [thing for thing in image.things if not thing.crowd]
     boxes = torch.tensor([thing.box for thing in things], dtype=torch.float32).view(-1, 4)
     boxes = boxes * boxes.new_tensor([*stretch, *stretch])
     masks = points = None
     if things and all(thing.outline is not None for thing in things):
-        masks = torch.from_numpy(outline_pixels([t.outline for t in things], image.width, image.height))
+        masks = kept.get(("outlines", image.path), lambda: _outlines(things, image))
     elif not things:
         masks = torch.zeros((0, image.height, image.width), dtype=torch.uint8)
     if mirrored_points:
@@ -106,30 +116,41 @@ def resized_sample(image: Annotated, how: Resizing, mirrored_points: tuple[int, 
     return Sample(pixels, Target(boxes, labels, masks, stretch, points, seed), None)
 
 
-def cropped_sample(views: Cropped, part: Part, image: Annotated, *name: int) -> Sample:
+def cropped_sample(views: Cropped, part: Part, image: Annotated, *name: int, kept: Kept | None = None) -> Sample:
     """A drawn square of the image scaled by a drawn factor; what lies outside is void. Raises Unreadable."""
-    word = draw.stream("transfer views")
+    kept = kept or Kept(0)
+    factor, side, *corner = _drawn(4, *name)
     low, high = views.scale
-    scale = low + (high - low) * float(draw.uniform(word, *name, 0))
+    scale = low + (high - low) * factor
     height, width = (max(1, round(side * scale)) for side in (image.height, image.width))
-    pixels = transform.resize(read_pixels(image), [height, width], antialias=True)
-    labels = transform.resize(
-        read_labels(part, image)[None], [height, width], interpolation=transform.InterpolationMode.NEAREST
-    )
-    top, left = (
-        int(draw.integers(max(0, side - views.size) + 1, word, *name, 2 + i)) for i, side in enumerate((height, width))
-    )
+    pixels = kept.get(("pixels", image.path), lambda: read_pixels(image))
+    labels = kept.get(("labels", image.path), lambda: read_labels(part, image))
+    pixels = transform.resize(pixels, [height, width], antialias=True)
+    labels = transform.resize(labels[None], [height, width], interpolation=transform.InterpolationMode.NEAREST)
+    top, left = (int((max(0, n - views.size) + 1) * at) for n, at in zip((height, width), corner, strict=True))
     pixels, labels = (t[:, top : top + views.size, left : left + views.size] for t in (pixels, labels))
-    below, right = views.size - pixels.shape[1], views.size - pixels.shape[2]
+    pixels, labels = _padded(pixels, labels[0], views.size)
+    if views.mirror and side < 0.5:
+        pixels, labels = pixels.flip(2), labels.flip(1)
+    return Sample(pixels, None, labels)
+
+
+def _padded(pixels: Tensor, labels: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """A square: right of and below what is smaller its mean colour, and void."""
+    high, wide = labels.shape
+    if high == wide == size:
+        return pixels, labels
     mean = pixels.float().mean((1, 2))
     mean = mean if pixels.is_floating_point() else mean.round().to(torch.uint8)
-    whole = mean[:, None, None].repeat(1, views.size, views.size)
-    whole[:, : views.size - below, : views.size - right] = pixels
-    values = torch.full((views.size, views.size), VOID, dtype=torch.uint8)
-    values[: views.size - below, : views.size - right] = labels[0]
-    if views.mirror and draw.uniform(word, *name, 1) < 0.5:
-        whole, values = whole.flip(2), values.flip(1)
-    return Sample(whole, None, values.long())
+    whole = mean[:, None, None].repeat(1, size, size)
+    whole[:, :high, :wide] = pixels
+    values = torch.full((size, size), VOID, dtype=torch.uint8)
+    values[:high, :wide] = labels
+    return whole, values
+
+
+def _outlines(things: list[Thing], image: Annotated) -> Tensor:
+    return torch.from_numpy(outline_pixels([t.outline for t in things], image.width, image.height))
 
 
 def read_labels(part: Part, image: Annotated) -> Tensor:
