@@ -19,3 +19,14 @@ def test_two_processes_equal_one_with_several_partners_a_query_and_groups_in_the
         for part in ("model", "dictionary"):
             for name, value in a[part].items():
                 assert (value.double() - b[part][name].double()).norm() <= 1e-4 * value.double().norm(), name
+
+
+def test_two_processes_equal_one_with_captions_and_a_queue_of_each_kind(tmp_path):
+    script = [MANY / "captioned_steps.py", tmp_path]
+    for done in (run([sys.executable, *script]), torchrun(2, *script)):
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
+    assert torch.allclose(one["losses"], two["losses"], atol=3e-5)
+    for part in ("model", "dictionary"):
+        for name, value in one[part].items():
+            assert (value.double() - two[part][name].double()).norm() <= 1e-4 * value.double().norm() + 1e-6, name

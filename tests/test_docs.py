@@ -61,7 +61,8 @@ def test_flags_that_are_named_exist(page):
 def known_flags():
     """Of every command, as its help shows them, of torchrun, and of every benchmark."""
     known = {"--version", *OTHERS}
-    for command in (*(["pretrain", name] for name in ("v1", "v2", "v3", "cifar")), *([name] for name in COMMANDS)):
+    recipes = ("v1", "v2", "v3", "cifar", "image-text")
+    for command in (*(["pretrain", name] for name in recipes), *([name] for name in COMMANDS)):
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
             main([*command, "--help"])

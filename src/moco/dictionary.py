@@ -106,6 +106,18 @@ class KeyQueue(nn.Module):
         return min(1.0, keys_seen / len(self.keys))
 
 
+class TwoQueues(nn.Module):
+    """A queue for each half of a step: of the keys of texts, which images ask, and of those of images."""
+
+    def __init__(self, texts: KeyQueue, images: KeyQueue) -> None:
+        super().__init__()
+        self.texts, self.images = texts, images
+
+    def filled(self, keys_seen: int) -> float:
+        """Share of each ring that holds keys."""
+        return self.texts.filled(keys_seen)
+
+
 class BatchKeys(nn.Module):
     """The other images of the batch: their keys (v1, figure 2a), or both their views (NT-Xent, arXiv:2002.05709)."""
 
@@ -194,15 +206,29 @@ def refuse_a_queue_larger_than_the_data(recipe: Recipe, images: int) -> None:
         )
 
 
+def halves_of(
+    dictionary: KeyQueue | BatchKeys | MemoryBank | TwoQueues,
+) -> tuple[KeyQueue | BatchKeys | MemoryBank, KeyQueue | BatchKeys | MemoryBank]:
+    """What the first and the second half of a step ask."""
+    match dictionary:
+        case TwoQueues(texts=texts, images=images):
+            return texts, images
+        case KeyQueue() | BatchKeys() | MemoryBank():
+            return dictionary, dictionary
+
+
 def build_dictionary(
     recipe: Recipe, images: int, generator: torch.Generator, groups: Tensor | None = None
-) -> KeyQueue | BatchKeys | MemoryBank:
+) -> KeyQueue | BatchKeys | MemoryBank | TwoQueues:
     """The recipe's dictionary for a data set of so many images; raises MocoError where the queue is too large.
 
     `groups` is the group of each image, where it is known.
     """
     refuse_a_queue_larger_than_the_data(recipe, images)
     match recipe.dictionary:
+        case Queue(size=size, store=store) if recipe.text is not None:
+            both = (KeyQueue(size, recipe.encoder.dim, generator, store, groups) for _ in range(2))
+            return TwoQueues(*both)
         case Queue(size=size, store=store):
             return KeyQueue(size, recipe.encoder.dim, generator, store, groups)
         case Batch(contrast=contrast):

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from moco import distributed
 from moco.device import seeded, wait_for
+from moco.dictionary import halves_of
 from moco.errors import MocoError
 from moco.model import Encode, encode
 from moco.ops.batch_norm import GroupBatchNorm
@@ -306,13 +307,14 @@ def _loss(t: Training, asked: str) -> Form | None:
     with seeded(0, t.placement.device):
         q, k = F.normalize(torch.randn(2, images, t.recipe.encoder.dim, device=t.placement.device), dim=-1)
     index = torch.zeros(images, dtype=torch.int64, device=t.placement.device)
-    contrast = t.dictionary.look_up(q, k, index, 0)
+    dictionary = halves_of(t.dictionary)[0]
+    contrast = dictionary.look_up(q, k, index, 0)
     if not streams(contrast) or contrast.alike is not None:  # the kernel leaves no pair out
         return None
 
     def sample() -> list[Tensor]:
         leaf = q.clone().requires_grad_()
-        contrast = t.dictionary.look_up(leaf, k, index, 0)
+        contrast = dictionary.look_up(leaf, k, index, 0)
         found = info_nce(leaf, contrast, t.recipe.loss.temperature, t.summed)
         found.loss.backward()  # type: ignore[no-untyped-call]
         assert leaf.grad is not None

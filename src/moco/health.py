@@ -247,6 +247,8 @@ def _learning(last: Row, recipe: Recipe) -> Health:
 
 
 def _its_key(recipe: Recipe) -> str:
+    if recipe.text is not None:
+        return "what it is paired with"
     return "its key" if recipe.groups is None else "another image of its group"
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 
+import torch
+
 from moco import distributed
 from moco.data.ahead import ahead
 from moco.data.loader import Loader, Plan, killed_workers_are_told
@@ -25,6 +27,8 @@ from moco.run.record import Record
 from moco.run.show import Show
 from moco.run.skipped import SkipBudget
 from moco.run.stop import Stopped, signals_heard
+from moco.run.text_file import save_text_encoder
+from moco.towers import TwoTowers
 from moco.training import Training, train_step
 
 LOOKS = 20
@@ -102,7 +106,13 @@ def save(t: Training, run: RunDirectory) -> None:
     """
     t.refuse_bad_loss()
     t.refuse_difference()
-    checkpoint.save(t, run, first=lambda: save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step))
+    checkpoint.save(t, run, first=lambda: _save_encoders(t, run))
+
+
+def _save_encoders(t: Training, run: RunDirectory) -> None:
+    save_encoder(run.encoder, t.model.query_encoder, t.recipe, t.step)
+    if t.told is not None and isinstance(t.model, TwoTowers):
+        save_text_encoder(run.text_encoder, t.model.text_query_encoder, t.told.words, t.recipe, t.step)
 
 
 class _Recorder:
@@ -126,6 +136,7 @@ class _Recorder:
             "filled": t.dictionary.filled(t.step * t.recipe.keys_a_step),
             "lr": t.optimizer.param_groups[0]["lr"],
             "m": t.m if isinstance(t.recipe.keys, Momentum) else None,
+            **({"temperature": float(torch.as_tensor(t.model.temperature).detach())} if t.told is not None else {}),
             "images_per_second": pace.per_second(plan.batch),
             "data_wait": pace.wait,
             "memory_gib": most_memory_gib(t.placement.device),

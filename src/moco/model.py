@@ -92,6 +92,7 @@ class Contrastive(nn.Module):
         self.keys = recipe.keys
         self.symmetric = recipe.loss.symmetric
         self.seed = recipe.seed
+        self.temperature = recipe.loss.temperature
         self.grouped = recipe.encoder.norm_group is not None
         self.parts = parts
         self.by_features = parts > 1 and not groups_fit(recipe, parts, distributed.count())
@@ -106,7 +107,7 @@ class Contrastive(nn.Module):
         if self.by_features and any("BatchNorm" in type(m).__name__ for m in self.query_encoder.backbone.modules()):
             refuse_groups_beyond_parts(recipe, parts, distributed.count())
 
-    def turns(self, x_q: Tensor | Unmade, x_k: Tensor | Unmade, step: int) -> list[Turn]:
+    def turns(self, x_q: Tensor | Unmade, x_k: Tensor | Unmade, step: int, index: Tensor | None = None) -> list[Turn]:
         """What asks and what answers: x_q and the keys of x_k; for a symmetric loss also the other way round.
 
         Keys of a momentum encoder are those of the whole batch, made `parts` at a time; queries are made when they are

@@ -14,7 +14,7 @@ from moco.backbones import refuse_size
 from moco.data.groups import Groups
 from moco.data.loader import Batch, Plan
 from moco.device import Placement, seeded
-from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, build_dictionary
+from moco.dictionary import BatchKeys, KeyQueue, MemoryBank, TwoQueues, build_dictionary, halves_of
 from moco.errors import MocoError
 from moco.model import Asking, Contrastive, Turn
 from moco.ops import draw
@@ -26,6 +26,8 @@ from moco.optim import build_optimizer, learning_rate, momentum, set_learning_ra
 from moco.recipe import InfoNCE, Recipe, Stored
 from moco.recipe.check import refuse_parts
 from moco.shuffle import rows_of, views_of
+from moco.text.told import Told
+from moco.towers import TwoTowers
 from moco.two_views import Views
 
 _NEVER = torch.iinfo(torch.int64).max
@@ -39,8 +41,8 @@ class Training:
     placement: Placement
     steps_per_epoch: int
     views: Views
-    model: Contrastive
-    dictionary: KeyQueue | BatchKeys | MemoryBank
+    model: Contrastive | TwoTowers
+    dictionary: KeyQueue | BatchKeys | MemoryBank | TwoQueues
     optimizer: torch.optim.Optimizer
     first_bad: Tensor
     """The first step whose loss was not finite, kept on the device so that no step waits for it."""
@@ -49,6 +51,8 @@ class Training:
     """How the loss sums over the dictionary."""
     parts: int = 1
     """How many parts of a batch are asked for one after the other, to save memory; the gradient is the whole's."""
+    told: Told | None = None
+    """The captions of the images, where there are any."""
 
     def state(self) -> dict[str, Any]:
         """All that changes from step to step."""
@@ -108,22 +112,27 @@ class Training:
 
 
 def build_training(
-    recipe: Recipe, images: int, placement: Placement, parts: int = 1, groups: Groups | None = None
+    recipe: Recipe,
+    images: int,
+    placement: Placement,
+    parts: int = 1,
+    groups: Groups | None = None,
+    told: Told | None = None,
 ) -> Training:
     """A training at step 0, for a data set of so many images: all weights and keys are functions of the recipe's seed.
 
     `parts` is how many parts of a batch are asked for one after the other, `groups` is what a recipe with groups knows
-    of the images. Raises MocoError where the backbone is
+    of the images, `told` the captions that one with a text tower learns from. Raises MocoError where the backbone is
     unknown, the queue is as large as the data, or the batch or its BatchNorm groups do not fit the number of processes
     or parts.
     """
     refuse_parts(recipe, parts, distributed.count())
     with seeded(recipe.seed, torch.device("cpu")):
-        model = Contrastive(recipe, parts)
+        model = _model(recipe, parts, told)
     refuse_size(model.query_encoder.backbone, recipe.encoder.backbone, recipe.image_size)
     norms_over_processes(model, recipe.batch, recipe.encoder.norm_group)
     _refuse_shared_groups_of_several_keys(recipe)
-    of = None if recipe.groups is None else _groups_of(groups)
+    of = None if recipe.groups is None and told is None else _groups_of(groups if told is None else told.groups)
     dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1), of)
     placement.put(model)
     dictionary.to(placement.device)
@@ -137,7 +146,18 @@ def build_training(
         optimizer=build_optimizer(recipe.optim, model),
         first_bad=torch.tensor(_NEVER, device=placement.device),
         parts=parts,
+        told=told,
     )
+
+
+def _model(recipe: Recipe, parts: int, told: Told | None) -> Contrastive | TwoTowers:
+    match recipe.text:
+        case None:
+            return Contrastive(recipe, parts)
+        case text:
+            if told is None:
+                raise MocoError("this recipe learns from images with captions; train it by moco pretrain")
+            return TwoTowers(recipe, text, told.numbers, parts)
 
 
 def _refuse_shared_groups_of_several_keys(recipe: Recipe) -> None:
@@ -169,7 +189,7 @@ def train_step(t: Training, batch: Batch) -> Loss:
     t.optimizer.zero_grad(set_to_none=True)
     with seeded(layers + distributed.number(), t.placement.device):
         with t.placement.autocast():
-            turns = t.model.turns(x_q, x_k, t.step)  # keys; both ways round if symmetric
+            turns = t.model.turns(x_q, x_k, t.step, index)  # keys; both ways round if symmetric
         if t.model.by_features:
             answers = [_by_features(t, turns, index)]
         else:
@@ -180,8 +200,9 @@ def train_step(t: Training, batch: Batch) -> Loss:
 
     t.model.momentum_update(t.m)  # equation 2
     queries = [torch.cat(parts) for parts in zip(*(a.queries for a in answers), strict=True)]
-    for turn, q in reversed(list(zip(turns, queries, strict=True))):  # enqueue last: no key is ever its own negative;
-        t.dictionary.update(q, turn.keys, index)  # of two halves, x_q's keys first
+    asked = zip(turns, queries, halves_of(t.dictionary), strict=False)  # of one half, the first alone
+    for turn, q, dictionary in reversed(list(asked)):  # enqueue last: no key is ever its own negative;
+        dictionary.update(q, turn.keys, index)  # of two halves, x_q's keys first
     t.step += 1
     t.first_bad = torch.where(torch.isfinite(mean.loss), t.first_bad, t.first_bad.clamp_max(t.step))
     return mean
@@ -235,8 +256,8 @@ def _answered(
 ) -> _Answer:
     """The loss of queries of rows from `first` on, and its gradient, times their share of the batch."""
     halves = [
-        info_nce(q, t.dictionary.look_up(q, turn.keys, index, t.step, first), t.recipe.loss.temperature, t.summed)
-        for q, turn in zip(queries, turns, strict=True)
+        info_nce(q, dictionary.look_up(q, turn.keys, index, t.step, first), t.model.temperature, t.summed)
+        for q, turn, dictionary in zip(queries, turns, halves_of(t.dictionary), strict=False)
     ]
     mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
     (mean.loss * (_weight(t.recipe.loss) * share)).backward()  # type: ignore[no-untyped-call]

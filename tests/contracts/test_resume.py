@@ -89,7 +89,7 @@ class StopAt:
         return lambda done: None
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "image-text"])  # tests/test_commands_captions.py
 def test_every_recipe_goes_on_bit_for_bit_after_ctrl_c_in_mid_epoch(name, digits_file, tmp_path, hears_ctrl_c):
     recipe = small(name, epochs=1)
     pretrain(digits_file, tmp_path / "whole", recipe, machine=FAST)

@@ -89,7 +89,7 @@ def test_nine_steps_are_those_of_the_algorithm_with_keys_of_partners_and_a_queue
 
 
 def test_parts_of_a_batch_change_nothing(memory):
-    changes = {"encoder.norm_group": 2, "keys.shuffle": True}
+    changes = {"batch": 12, "encoder.norm_group": 4, "keys.shuffle": True, "dictionary.size": 30, "optim.lr": 0.003}
     recipe = override(recipe_of(2), changes)
     losses = []
     for parts in (1, 3):

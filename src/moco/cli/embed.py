@@ -10,6 +10,7 @@ import tyro
 
 from moco.cli.answer import Answer
 from moco.cli.parse import parse
+from moco.errors import MocoError
 from moco.machine import Machine
 
 
@@ -19,8 +20,10 @@ class Embed:
 
     encoder: Annotated[str, tyro.conf.Positional]
     """A run, an encoder.pt, torchvision:NAME[=FILE], timm:NAME[=FILE], or a file of another library."""
-    data: str = tyro.MISSING
+    data: str | None = None
     """Images, as for pretrain."""
+    text: Path | None = None
+    """Instead of images, a file of texts, one a line, for a run of image-text."""
     out: Path = Path("features.npz")
     """The file: .npz or .parquet."""
     features: Literal["backbone", "head", "whitened"] = "backbone"
@@ -33,9 +36,16 @@ class Embed:
 def run(arguments: list[str]) -> Answer:
     """Embed, and write the file."""
     asked = parse(Embed, "moco embed", arguments)
+    from moco.commands.captions import texts_in
     from moco.commands.embed import embed_images
+    from moco.commands.embed_text import embed_texts
     from moco.display import Terminal
 
+    if asked.text is not None:
+        texts = embed_texts(asked.encoder, texts_in(asked.text), asked.out, tell=Terminal())
+        return Answer({"file": asked.out, "texts": len(texts.features), "numbers": texts.features.shape[1]})
+    if asked.data is None:
+        raise MocoError("--data is missing: name the images, or a file of texts with --text")
     options = {"features": asked.features, "machine": asked.machine, "tell": Terminal()}
     found = embed_images(asked.encoder, asked.data, asked.out, **options)
     return Answer({"file": asked.out, "images": len(found.features), "numbers": found.features.shape[1]})

@@ -11,6 +11,7 @@ import tyro
 
 from moco.cli.answer import Answer, from_csv
 from moco.cli.parse import parse
+from moco.errors import MocoError
 from moco.machine import Machine
 
 
@@ -26,6 +27,8 @@ class Neighbours:
     """The folder for neighbours.csv and neighbours.png."""
     query: str | None = None
     """Images to look up among those of --data; without them each image is looked up among the others."""
+    text: tuple[str, ...] = ()
+    """Texts to look images up by, of a run of image-text: --text "a red sign" "a dog"."""
     k: int = 8
     """How many."""
     how: Literal["auto", "exact", "faiss"] = "auto"
@@ -44,6 +47,14 @@ def run(arguments: list[str]) -> Answer:
     from moco.search.features import SUFFIXES
 
     tell = Terminal()
+    if asked.text:
+        from moco.commands.embed import embed_images
+        from moco.commands.embed_text import embed_texts
+
+        named = embed_texts(asked.encoder, asked.text, tell=tell)
+        images = embed_images(asked.encoder, needed(asked.data), features="head", machine=asked.machine, tell=tell)
+        folder = find_neighbours(images, asked.out, k=asked.k, queries=named, how=asked.how, tell=tell)
+        return Answer(partial(from_csv, folder, "neighbours"))
     found = features_of(asked.encoder, asked.data, asked.machine, tell)
     queries = None
     if asked.query is not None:
@@ -51,3 +62,10 @@ def run(arguments: list[str]) -> Answer:
         queries = features_of(encoder, asked.query, asked.machine, tell)
     folder = find_neighbours(found, asked.out, k=asked.k, queries=queries, how=asked.how, tell=tell)
     return Answer(partial(from_csv, folder, "neighbours"))
+
+
+def needed(data: str | None) -> str:
+    """The images, which texts cannot be looked up without."""
+    if data is None:
+        raise MocoError("--text: name the images to look up with --data")
+    return data

@@ -59,6 +59,8 @@ class Pretrain:
     pair_window: str | None = None
     """Group by the table's column of times: images of a group of which each follows the one before within this time,
     such as 30s or 2h."""
+    prompt: str = "{}"
+    """Of image-text with --watch: the sentence that names a class, as in 'a photo of a {}'."""
     json: bool = False
     """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)
@@ -100,6 +102,7 @@ def run(arguments: list[str]) -> Answer:
                 asked.tile_overlap,
                 asked.tile_skip,
             ),
+            prompt=asked.prompt,
             pairs=AskedPairs(asked.pairs, asked.pair_window, asked.positives),
         )
     except Stopped as stop:

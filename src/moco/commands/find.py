@@ -36,12 +36,16 @@ def find_neighbours(
     for name, row, cosine in zip(asked.paths, places.tolist(), cosines.tolist(), strict=True):
         near = [(i, c) for i, c in zip(row, cosine, strict=True) if i >= 0]
         lines += [[name, n, found.paths[i], f"{c:.4f}"] for n, (i, c) in enumerate(near, 1)]
-    source, query_source = open_source(found.data), open_source(asked.data)
+    source = open_source(found.data)
+    query_source = open_source(asked.data) if asked.data else None  # texts have no pictures
     pictures = []
     for q in _spread(len(asked.paths)):
         near = [(i, c) for i, c in zip(places[q].tolist(), cosines[q].tolist(), strict=True) if i >= 0][: COLUMNS - 1]
-        images = [(query_source, int(asked.index[q])), *((source, int(found.index[i])) for i, _ in near)]
-        pictures.append(Row(asked.paths[q], images, ["looked up", *(f"{c:.3f}" for _, c in near)]))
+        images = [(source, int(found.index[i])) for i, _ in near]
+        cells = [f"{c:.3f}" for _, c in near]
+        if query_source is not None:
+            images, cells = [(query_source, int(asked.index[q])), *images], ["looked up", *cells]
+        pictures.append(Row(asked.paths[q], images, cells))
     return _write(out, "neighbours", lines, pictures, tell)
 
 

@@ -18,7 +18,7 @@ from moco.data.pieces import pieces
 from moco.data.seen import seen
 from moco.data.source import Unreadable
 from moco.device import place
-from moco.dictionary import BatchKeys
+from moco.dictionary import BatchKeys, TwoQueues
 from moco.errors import MocoError
 from moco.labelfree import SAMPLE_EPOCH
 from moco.machine import Machine
@@ -45,8 +45,8 @@ def losses_of(what: str | os.PathLike[str], found: FeatureSet, machine: Machine,
     source = seen(whole, recipe.pixels)
     placement = place(machine)
     training = build_training(recipe, len(source), placement, groups=groups_of(run, whole))
-    if isinstance(training.dictionary, BatchKeys):
-        raise MocoError("--losses: this run has no dictionary that outlives a batch; leave the flag out")
+    if isinstance(training.dictionary, BatchKeys | TwoQueues):
+        raise MocoError("--losses: this run has no dictionary of images that outlives a batch; leave the flag out")
     checkpoint.resume(training, run, tell)
     training.model.eval()
     losses = np.full(len(found.index), np.nan, dtype=np.float32)

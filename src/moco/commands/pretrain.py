@@ -13,6 +13,7 @@ from moco import distributed
 from moco.auto.pace import Pace
 from moco.backbones import refuse_unknown
 from moco.commands.ask import Ask, goes_on
+from moco.commands.captions import Heard, PairWatch, ZeroShotWatch, hear, refuse_pieces, refuse_prompt, say
 from moco.commands.choose import choose_recipe, named_recipe
 from moco.commands.conclude import conclude, look_before
 from moco.commands.expect import expect
@@ -42,7 +43,7 @@ from moco.errors import MocoError
 from moco.fast import choose_fast
 from moco.labelfree import LabelFree
 from moco.loggers.table import refuse_unknown_or_missing
-from moco.loop import pretrain_loop
+from moco.loop import Watch, pretrain_loop
 from moco.machine import Machine
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, check, named_views
@@ -51,6 +52,7 @@ from moco.run.atomic import write_text
 from moco.run.checkpoint import resume
 from moco.run.directory import RunDirectory, claim_run, refuse_unusable
 from moco.run.show import Show
+from moco.towers import TwoTowers
 from moco.training import build_training
 from moco.two_views import Views
 from moco.watching import Function, Watched, sorted_out, watchers
@@ -71,7 +73,8 @@ def pretrain(
     until: int | None = None,
     asked: Asked | None = None,
     log: Sequence[str] = (),
-    pairs: AskedPairs | None = None,
+    pairs: AskedPairs | str | None = None,
+    prompt: str = "{}",
 ) -> Path:
     """Train an encoder on images without labels; the run directory `out`, ready for `load`.
 
@@ -84,7 +87,8 @@ def pretrain(
     `timm:NAME[=FILE]`. `until` stops after so many epochs, saved and without a report; a later call goes on. `asked`
     says what images are made of where looking at them should not. `log` names loggers (`wandb`, `mlflow`, `trackio`)
     that get the rows, the recipe and the pictures too. `pairs` says which images show the same, so that they are one
-    another's positives. Raises MocoError, and Stopped at Ctrl-C.
+    another's positives. `prompt` is the sentence in which image-text names the classes of `watch`. Raises MocoError,
+    and Stopped at Ctrl-C.
     """
     began = clock.monotonic()
     labelled, functions = sorted_out(watch)
@@ -102,12 +106,18 @@ def pretrain(
         run = RunDirectory(out)
         begin = beginning(run, init, recipe, ask.changes)
         ask = dataclasses.replace(ask, changes=begin.fields | ask.changes)
-        source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
+        whole = source = open_source(data, Store(machine.cache_gib, machine.retry_seconds))
+        refuse_prompt(prompt)
+        if (heard := hear(data, whole, recipe, ask.changes, run)) is not None:
+            source = heard.learnt.source
+            say(heard, tell)
         facts = distributed.on_main(lambda: survey(source))
         tell.note(f"{source.description}; half of them have a short side of {facts.short_side} px or less")
         made = distributed.on_main(lambda: made_of(out, recipe, source, facts, asked))
         images = distributed.on_each(lambda: pieces(source, made.pixels))
         _say(source, images, made, out, tell)
+        if heard is not None:
+            refuse_pieces(images, source)
         facts = made.seen(facts, len(images))
         ask = dataclasses.replace(ask, made=made)
         chosen = distributed.on_main(lambda: _kept(run, recipe, ask))
@@ -118,7 +128,7 @@ def pretrain(
             chosen = chosen or distributed.on_main(
                 lambda: choose_recipe(recipe, source, facts, views, ask.changes, tell, made)
             )
-        known = paired(pairs or AskedPairs(), chosen, images)
+        known = paired(AskedPairs(pairs) if pairs is None or isinstance(pairs, str) else pairs, chosen, images)
         if known.known is not None and known.part is not None:
             for line in said(known.known, known.part):
                 tell.note(line)
@@ -126,7 +136,7 @@ def pretrain(
             chosen = known.into(chosen)
             _refuse(chosen, images)
         watched = open_watched(labelled) if labelled is not None else None
-        record = record_of(data, source)
+        record = record_of(data, whole)
         distributed.on_main(run.open)
         try:
             if chosen is not None:
@@ -142,10 +152,12 @@ def pretrain(
                 if (seconds := ask.seconds(begun.placement.device.type)) is not None:
                     show = Pace(tell, began, seconds)
             distributed.on_main(lambda: known.keep(run))
+            if heard is not None:
+                distributed.on_main(lambda: heard.keep(run))
             if beside := left_out(source):
                 distributed.on_main(lambda: write_text(out / FILE, beside.listed()))
             with logged(show, log, begun, chosen) as told:
-                _pretrain(begun, begin, chosen, watched, functions, until, told, known.groups)
+                _pretrain(begun, begin, chosen, watched, functions, until, told, known.groups, heard, prompt)
                 if begun.memory is None:
                     tell_beyond(begun.source, images, tell)
                 if until is not None:
@@ -199,9 +211,13 @@ def _pretrain(
     until: int | None,
     show: Show,
     groups: Groups | None,
+    heard: Heard | None,
+    prompt: str,
 ) -> None:
     run, source, machine, placement, tell = start.run, start.source, start.machine, start.placement, start.tell
-    training = build_training(recipe, len(source), placement, machine.parts, groups)
+    training = build_training(
+        recipe, len(source), placement, machine.parts, groups, None if heard is None else heard.told
+    )
     if words := norm_words(training.model.query_encoder, recipe.encoder):
         tell.note(words)
     plan = Plan.of(recipe, source, distributed.number(), distributed.count(), groups)
@@ -223,7 +239,14 @@ def _pretrain(
     start.write_down(fast, why)
     preprocess = Preprocess.of(recipe)
     scores = LabelFree(source, recipe, Views(recipe), preprocess, placement)
-    watch = [KNNWatch(watched, recipe, preprocess, placement, machine.decoders)] if watched is not None else []
+    watch: list[Watch] = []
+    if watched is not None:
+        watch += [KNNWatch(watched, recipe, preprocess, placement, machine.decoders)]
+    if heard is not None and isinstance(training.model, TwoTowers):
+        model, pixels = training.model, recipe.pixels
+        watch += [PairWatch(heard, model, pixels, preprocess, placement)]
+        if watched is not None:
+            watch += [ZeroShotWatch(watched, heard, model, pixels, preprocess, placement, prompt)]
     own = watchers(functions, training, plan.steps, preprocess, run.path, tell.note)
     loader = start.loader(training.views)
     pretrain_loop(training, plan, loader, run, machine, show, scores, [*watch, *own], start.skipped, until)

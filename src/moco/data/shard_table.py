@@ -27,16 +27,16 @@ Component = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Table:
-    """The images of a shard, in its order; offsets and sizes of the image, its .json and its .cls (-1: none)."""
+    """The images of a shard, in its order; offsets and sizes of the image, its .json, .cls and .txt (-1: none)."""
 
     names: list[str]
     spans: NDArray[np.int64]
-    """N x 3 x 2."""
+    """N x 4 x 2."""
     broken: str = ""
     """Why the shard could not be read to its end."""
 
     def read(self, path: str, k: int, part: int = 0) -> bytes:
-        """The bytes of image k, or of its .json (1) or .cls (2); raises Unreadable."""
+        """The bytes of image k, or of its .json (1), .cls (2) or .txt (3); raises Unreadable."""
         offset, size = (int(number) for number in self.spans[k, part])
         try:
             with open(path, "rb") as file:  # noqa: PTH123
@@ -60,6 +60,11 @@ class Table:
         if self.spans[k, 2, 0] >= 0:
             return self.read(path, k, 2).decode("utf-8", "replace").strip() or None
         return None
+
+    def caption(self, path: str, k: int) -> bytes:
+        """The .txt of image k, or else its .json; empty where it has neither."""
+        part = next((part for part in (3, 1) if self.spans[k, part, 0] >= 0), None)
+        return b"" if part is None else self.read(path, k, part)
 
 
 def read_table(path: str, keep: bool = False) -> Table:
@@ -125,10 +130,10 @@ def _from_index(text: str) -> list[list[Component]]:
 
 
 def _table(samples: list[list[Component]], broken: str = "") -> Table:
-    names, spans = [], np.full((len(samples), 3, 2), -1, dtype=np.int64)
+    names, spans = [], np.full((len(samples), 4, 2), -1, dtype=np.int64)
     for row, files in enumerate(samples):
         for name, offset, size in reversed(files):  # of several images of a sample, the first
-            part = 0 if is_image(name) else {"json": 1, "cls": 2}.get(_suffix(name))
+            part = 0 if is_image(name) else {"json": 1, "cls": 2, "txt": 3}.get(_suffix(name))
             if part is not None:
                 spans[row, part] = offset, size
             if part == 0:

@@ -97,6 +97,15 @@ class Shards:
         except Unreadable:
             return None
 
+    def caption(self, i: int) -> bytes:
+        """The .txt or .json beside the image; empty where there is none, or the shard cannot be read."""
+        shard, k = self.place(i)
+        try:
+            path, table = self._found(shard, k)
+            return table.caption(path, k)
+        except Unreadable:
+            return b""
+
     def order(self, seed: int, epoch: int, positions: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
         """The image at each position of an epoch that is read in steps of `batch`."""
         return self.walk(seed, epoch, positions, batch)

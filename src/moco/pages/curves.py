@@ -37,7 +37,7 @@ class Group:
 def curves(rows: Sequence[Row]) -> list[Group]:
     """What a log shows, the most telling first; a curve without a single number is left out."""
     groups = [
-        Group("Is it learning?", [*_loss(rows), *_knn(rows), *_found(rows), *_similarity(rows)]),
+        Group("Is it learning?", [*_loss(rows), *_knn(rows), *_texts(rows), *_found(rows), *_similarity(rows)]),
         Group("What do its features look like?", _scores(rows)),
         Group("How did the run go?", _progress(rows)),
     ]
@@ -139,6 +139,35 @@ def _knn(rows: Sequence[Row]) -> list[Curve]:
         percent=True,
         size="wide",
     )
+
+
+def _texts(rows: Sequence[Row]) -> list[Curve]:
+    """Of a run on images with captions."""
+    return [
+        *_single(
+            rows,
+            "recall_1",
+            "Captions found",
+            "How often, of the pairs held out, the caption nearest to an image is its own. The log has recall at 5 "
+            "and 10 too, and the same of images that captions find.",
+            percent=True,
+        ),
+        *_single(
+            rows,
+            "zero_shot",
+            "Classes named without a label",
+            "How often the name of its class is the text nearest to a watched image.",
+            percent=True,
+        ),
+        *_single(
+            rows,
+            "temperature",
+            "Temperature",
+            "Learnt with the rest: what cosines are divided by, 0.01 at the least. It falls as pairs are told "
+            "apart more surely.",
+            floor=0.0,
+        ),
+    ]
 
 
 def _scores(rows: Sequence[Row]) -> list[Curve]:

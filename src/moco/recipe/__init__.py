@@ -3,7 +3,21 @@
 from moco.recipe.check import check
 from moco.recipe.drawn import Bands, Blur, Jitter, Noise, Normalize, View
 from moco.recipe.groups import Grouped
-from moco.recipe.named import RECIPES, cifar, end_to_end, fast, ig_1b, memory_bank, simclr, v1, v2, v3, v3_small, v3_vit
+from moco.recipe.named import (
+    RECIPES,
+    cifar,
+    end_to_end,
+    fast,
+    ig_1b,
+    image_text,
+    memory_bank,
+    simclr,
+    v1,
+    v2,
+    v3,
+    v3_small,
+    v3_vit,
+)
 from moco.recipe.parts import (
     KNN,
     LARS,
@@ -25,6 +39,7 @@ from moco.recipe.parts import (
 )
 from moco.recipe.pixels import Pixels, channels_of
 from moco.recipe.plain import flatten, from_json, override, read_json, to_json
+from moco.recipe.text import Text
 from moco.recipe.views import VIEWS, named_views
 
 __all__ = [
@@ -54,6 +69,7 @@ __all__ = [
     "Recipe",
     "Steps",
     "Stored",
+    "Text",
     "View",
     "channels_of",
     "check",
@@ -63,6 +79,7 @@ __all__ = [
     "flatten",
     "from_json",
     "ig_1b",
+    "image_text",
     "memory_bank",
     "named_views",
     "override",

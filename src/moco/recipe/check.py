@@ -23,6 +23,7 @@ from moco.recipe.parts import (
     Stored,
 )
 from moco.recipe.pixels import channels_of, check_pixels
+from moco.recipe.text import check_text
 from moco.recipe.vit import vit_name
 
 
@@ -85,6 +86,9 @@ def check(r: Recipe) -> None:
     if r.groups is not None:
         check_grouped(r.groups)
         _check_known(r)
+    if r.text is not None:
+        check_text(r.text)
+        _check_captions(r)
 
 
 def _check_cosine(schedule: Cosine) -> None:
@@ -178,6 +182,18 @@ def _check_known(r: Recipe) -> None:
         raise MocoError(
             f"--positives {r.positives}: the loss of this recipe is symmetric, and of several keys none is the "
             "one that asks back; leave --positives out, or use --no-loss.symmetric"
+        )
+
+
+def _check_captions(r: Recipe) -> None:
+    """Refuse what has no meaning for images with captions."""
+    if not (isinstance(r.keys, Momentum) and isinstance(r.dictionary, Queue)):
+        raise MocoError("image-text needs keys of a momentum encoder and a queue for each of images and texts")
+    if r.loss.symmetric:
+        raise MocoError("--loss.symmetric: image-text asks both ways as it is; leave the flag out")
+    if r.groups is not None:
+        raise MocoError(
+            "--pairs: captions say which images show the same; a group beside them is not known to be right"
         )
 
 

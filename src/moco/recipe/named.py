@@ -25,7 +25,8 @@ from moco.recipe.parts import (
     Steps,
     Stored,
 )
-from moco.recipe.views import CIFAR, GENTLE, SIMCLR, V1, V2, V3_FIRST, V3_SECOND
+from moco.recipe.text import Text
+from moco.recipe.views import CIFAR, CROPS, GENTLE, SIMCLR, V1, V2, V3_FIRST, V3_SECOND
 
 
 def v1() -> Recipe:
@@ -184,6 +185,21 @@ def v3_small() -> Recipe:
     )
 
 
+def image_text() -> Recipe:
+    """Images and their captions: CLIP's pairs (arXiv:2103.00020) with momentum keys and a queue for each of both."""
+    return replace(
+        v2(),
+        name="image-text",
+        query_view=CROPS,
+        text=Text(),
+        encoder=Encoder(head_layers=1),
+        loss=InfoNCE(temperature=0.07),
+        optim=AdamW(lr=5e-4),
+        schedule=Cosine(per="step"),
+        knn=KNN(features="backbone"),
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "v1": v1,
     "v2": v2,
@@ -196,4 +212,5 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "v3": v3,
     "v3-vit": v3_vit,
     "v3-small": v3_small,
+    "image-text": image_text,
 }

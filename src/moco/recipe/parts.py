@@ -12,6 +12,7 @@ from typing import Literal
 from moco.recipe.drawn import Normalize, View
 from moco.recipe.groups import Grouped
 from moco.recipe.pixels import Pixels
+from moco.recipe.text import Text
 
 Stem = Literal["imagenet", "small", "half"]
 """How a ResNet begins: 7x7 of stride 2 and max-pooling; 3x3 of stride 1 (the official CIFAR-10 demo), or of 2."""
@@ -194,6 +195,8 @@ class Recipe:
     """What images are made of. None: photographs, RGB of 8 bits as a person sees them, whatever a file holds."""
     groups: Grouped | None = None
     """What is known of images beside their pixels. None: nothing, so the key view of an image is of itself."""
+    text: Text | None = None
+    """How captions are read, for a text tower beside that of images. None: there are no captions."""
     normalize: Normalize = field(default_factory=Normalize)
     encoder: Encoder
     predictor: Predictor | None = None

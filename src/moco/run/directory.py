@@ -20,11 +20,14 @@ from moco.run.environment import Seeded, environment
 BEGINNING = "init.json"
 """What a run started from, where that was not random weights."""
 
+WORDS = "words.json"
+"""The tokenizer of a run on images with captions."""
+
 PAIRS = "pairs.json"
 """Where the groups of its images come from, where a run knows any."""
 
 _EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json", "auto.json"}
-_EARLY |= {BEGINNING, PAIRS, "left_out.txt"}
+_EARLY |= {BEGINNING, PAIRS, WORDS, "left_out.txt"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
 
@@ -73,6 +76,11 @@ class RunDirectory:
     def encoder(self) -> Path:
         """The query encoder with its recipe and preprocessing."""
         return self.path / "encoder.pt"
+
+    @property
+    def text_encoder(self) -> Path:
+        """The query encoder of texts with its tokenizer, in a run on images with captions."""
+        return self.path / "text.pt"
 
     @property
     def log(self) -> Path:

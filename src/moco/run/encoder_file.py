@@ -61,7 +61,8 @@ def read_checkpoint(path: Path, recipe: Recipe) -> tuple[Encoder, int]:
     content = read_tensors(path)
     try:
         model = content["model"]
-        inside = {k.removeprefix(_QUERY): v for k, v in model.items() if k.startswith(_QUERY)}
+        prefix = _QUERY if any(k.startswith(_QUERY) for k in model) else f"images.{_QUERY}"  # of two towers
+        inside = {k.removeprefix(prefix): v for k, v in model.items() if k.startswith(prefix)}
         return _encoder(recipe, inside), int(content["step"])
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,60 @@
+"""text.pt: a trained text encoder with its tokenizer, beside the encoder of images that it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from moco.device import seeded
+from moco.errors import MocoError
+from moco.recipe import Recipe, from_json, to_json
+from moco.run.tensors import read_tensors, write_tensors
+from moco.text.words import Words
+from moco.towers import Reader
+
+FORMAT = "moco-text-encoder-1"
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Texts to unit vectors, in the space of the images' unit vectors."""
+
+    encoder: Reader
+    words: Words
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """The unit vectors of N texts (N x C), on the CPU."""
+        numbers, _ = self.words.encode(texts)
+        device = next(self.encoder.parameters()).device
+        return torch.cat([self.encoder(some.to(device)).cpu() for some in torch.split(numbers, _AT_ONCE)])
+
+
+def save_text_encoder(path: Path, encoder: Reader, words: Words, recipe: Recipe, step: int) -> None:
+    """Write the encoder of texts; readable with `torch.load(..., weights_only=True)`."""
+    content = {"format": FORMAT, "recipe": to_json(recipe), "step": step, "encoder": encoder.state_dict()}
+    write_tensors(path, content | {"tokenizer": words.tokenizer, "length": words.length})
+
+
+def read_text_encoder(path: Path) -> TextEncoder:
+    """The encoder of texts of a file, in eval mode; raises MocoError where there is none, or it is damaged."""
+    if not path.exists():
+        raise MocoError(f"{path.parent} has no encoder of texts; only runs of moco pretrain image-text have one")
+    content = read_tensors(path)
+    if content.get("format") != FORMAT:
+        raise MocoError(f"{path} is not a text encoder written by this program; expected text.pt of a run")
+    try:
+        recipe = from_json(content["recipe"])
+        assert recipe.text is not None
+        with seeded(0, torch.device("cpu")):
+            encoder = Reader(recipe.text, recipe.encoder.dim)
+        encoder.load_state_dict(content["encoder"])
+        return TextEncoder(encoder.eval(), Words(content["tokenizer"], int(content["length"])))
+    except (KeyError, TypeError, RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise MocoError(f"{path} is damaged: {reason}; continue the run to write it again") from None

@@ -1,0 +1,1 @@
+"""Captions, their words, and the network that reads them."""
