@@ -18,7 +18,7 @@ from moco.data.pieces import pieces
 from moco.data.seen import seen
 from moco.data.source import Unreadable
 from moco.device import place
-from moco.dictionary import BatchKeys, TwoQueues
+from moco.dictionary import BatchKeys, halves_of, TwoQueues
 from moco.errors import MocoError
 from moco.labelfree import SAMPLE_EPOCH
 from moco.machine import Machine
@@ -74,9 +74,10 @@ def _losses(training: Training, crops: Tensor, index: NDArray[np.int64]) -> list
     turn = training.model.turns(x_q, x_k, training.step)[0]
     q = turn.ask(slice(0, len(index)))
     places, temperature = torch.from_numpy(index).to(device), training.recipe.loss.temperature
+    dictionary, _ = halves_of(training.dictionary)
     found = []
     for n in range(len(index)):
         one = q[n : n + 1]
-        contrast = training.dictionary.look_up(one, turn.keys, places, training.step, n)
+        contrast = dictionary.look_up(one, turn.keys, places, training.step, n)
         found.append(float(info_nce(one, contrast, temperature).loss))
     return found
