@@ -18,7 +18,7 @@ from moco.data.pieces import pieces
 from moco.data.seen import seen
 from moco.data.source import Unreadable
 from moco.device import place
-from moco.dictionary import BatchKeys, halves_of, TwoQueues
+from moco.dictionary import BatchKeys, TwoQueues, halves_of
 from moco.errors import MocoError
 from moco.labelfree import SAMPLE_EPOCH
 from moco.machine import Machine
