@@ -37,5 +37,5 @@ def test_the_notebook_is_small_and_holds_no_error_and_no_place_of_a_machine():
     nbformat.validate(notebook)
     assert not [c for c in notebook.cells if any(out.output_type == "error" for out in c.get("outputs", []))]
     assert NOTEBOOK.stat().st_size < 1_500_000
-    assert "/work/" not in NOTEBOOK.read_text()
+    assert str(NOTEBOOK.parent.parent) not in NOTEBOOK.read_text()
     assert "/root/" not in NOTEBOOK.read_text()
