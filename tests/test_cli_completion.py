@@ -43,7 +43,7 @@ def test_every_command_is_there_with_the_flags_of_its_fields(found):
     ("line", "expected"),
     [
         (["moco", "pre"], {"pretrain", "predict"}),
-        (["moco", "pretrain", "v"], {"v1", "v2"}),
+        (["moco", "pretrain", "v"], {"v1", "v2", "v3", "v3-small", "v3-vit"}),
         (["moco", "pretrain", "--machine.prec"], {"--machine.precision"}),
         (["moco", "pretrain", "--machine.precision", "b"], {"bf16"}),
         (["moco", "duplicates", "--thr"], {"--threshold"}),

@@ -77,7 +77,7 @@ def test_what_the_table_says_is_told_and_a_run_does_not_go_on_with_another(folde
     table.write_text("path,group\nlost.png,0\n" + "".join(f"{n},{i // 4}\n" for i, n in enumerate(names[:45])))
     tell = Notes()
     ask = AskedPairs(str(table), positives=4)
-    pretrain(folders, tmp_path / "run", small("v2", epochs=2), machine=MACHINE, pairs=ask, tell=tell, until=1)
+    pretrain(folders, tmp_path / "run", small("v2", epochs=2, batch=8), machine=MACHINE, pairs=ask, tell=tell, until=1)
     assert [n for n in tell.notes if "group" in n or "rows" in n] == [
         f"positives by {table}: 44 images in 11 groups of 4",
         "4 images are alone in their group and meet a second view of themselves",
@@ -87,7 +87,7 @@ def test_what_the_table_says_is_told_and_a_run_does_not_go_on_with_another(folde
     ]
     table.write_text("path,group\n" + "".join(f"{n},{i // 3}\n" for i, n in enumerate(names)))
     with pytest.raises(MocoError, match="began with other groups"):
-        pretrain(folders, tmp_path / "run", small("v2", epochs=2), machine=MACHINE, pairs=ask)
+        pretrain(folders, tmp_path / "run", small("v2", epochs=2, batch=8), machine=MACHINE, pairs=ask)
 
 
 @pytest.mark.parametrize(

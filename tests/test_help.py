@@ -47,7 +47,7 @@ def test_help_names_every_command_and_recipe():
 
 def test_a_command_is_a_file_of_its_name_and_explains_itself():
     folder = Path(moco.cli.__file__).parent
-    assert {p.stem for p in folder.glob("*.py")} - {"__init__", "answer", "parse"} == set(COMMANDS)
+    assert {p.stem for p in folder.glob("*.py")} - {"__init__", "answer", "parse", "values"} == set(COMMANDS)
     for name in COMMANDS:
         done = run(name, "--help")
         assert done.returncode == 0

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from moco.cli.answer import Answer, plain
 from moco.cli.parse import parse
+from moco.cli.values import Values
 
 
 @dataclass
@@ -17,22 +21,7 @@ class Check:
     data: str
     left_out: Path | None = None
     """A file to write the names of what is not read into, one a line."""
-    bands: str | None = None
-    """As in pretrain."""
-    range: str | None = None
-    """As in pretrain."""
-    no_data: float | None = None
-    """As in pretrain."""
-    pages: str | None = None
-    """As in pretrain."""
-    tiles: int = 0
-    """As in pretrain."""
-    tile_overlap: int = 0
-    """As in pretrain."""
-    tile_skip: float = 0.02
-    """As in pretrain."""
-    stack: str | None = None
-    """As in pretrain."""
+    values: Annotated[Values, tyro.conf.arg(name="")] = field(default_factory=Values)
     json: bool = False
     """Print what was found as JSON, and nothing else, on standard output."""
     task: str | None = None
@@ -47,7 +36,7 @@ def run(arguments: list[str]) -> Answer:
     """Read everything, and print what was found; ends with 1 where so much is unreadable that it would stop a run."""
     asked = parse(Check, "moco check", arguments)
     from moco.data.check import check
-    from moco.data.decide import Asked, decide
+    from moco.data.decide import decide
     from moco.data.left_out import left_out
     from moco.data.open import open_source
     from moco.data.pieces import pieces
@@ -63,19 +52,11 @@ def run(arguments: list[str]) -> Answer:
         for line in lines:
             tell.note(line)
         return Answer({"lines": lines, "stops_a_run": too_many}, 1 if too_many else 0)
-    source = open_source(asked.data if asked.stack is None else f"stack:{asked.stack}:{Path(asked.data).resolve()}")
+    source = open_source(asked.values.source(asked.data))
     made = decide(
         source,
         survey(source),
-        Asked(
-            asked.bands,
-            asked.range,
-            asked.no_data,
-            asked.pages,
-            asked.tiles,
-            asked.tile_overlap,
-            asked.tile_skip,
-        ),
+        asked.values.asked(),
     )
     beside = left_out(source)
     source = pieces(source, made.pixels)

@@ -11,6 +11,7 @@ import tyro
 
 from moco.cli.answer import Answer
 from moco.cli.parse import parse
+from moco.cli.values import Values
 from moco.machine import Machine
 from moco.recipe import RECIPES, Recipe, flatten, v2
 
@@ -33,22 +34,7 @@ class Pretrain:
     views: str | None = None
     """Named views: photos, gentle, documents, near, crops, colours, microscopy, satellite, multispectral, radar,
     fluorescence or xray. None: auto tries them."""
-    bands: str | None = None
-    """Which bands are learnt from: 0,1,2,7 or gray or rgb; by default all that the files have."""
-    range: str | None = None
-    """What is black and white: 0,4095, percentile, image or window (DICOM); by default found in the data."""
-    no_data: float | None = None
-    """A value that says that nothing was measured, such as -9999; by default what a GeoTIFF tells."""
-    pages: str | None = None
-    """Of files with several images (slices, frames): all, first, middle or max (the brightest); by default all."""
-    tiles: int = 0
-    """Read images as tiles of so many pixels a side, large TIFFs without decoding them whole."""
-    tile_overlap: int = 0
-    """Pixels that neighbouring tiles share."""
-    tile_skip: float = 0.02
-    """Tiles whose values lie within this share of the range are empty, and left out; 0 keeps all."""
-    stack: str | None = None
-    """One band a file: how their names end, such as 'B{band}.tif'."""
+    values: Annotated[Values, tyro.conf.arg(name="")] = field(default_factory=Values)
     log: Annotated[tuple[Literal["wandb", "mlflow", "trackio"], ...], tyro.conf.arg(aliases=("--logger",))] = ()
     """Loggers that get the rows, the recipe and the pictures too; --logger behind torchrun, which has a --log."""
     pairs: str | None = None
@@ -74,7 +60,6 @@ def run(arguments: list[str]) -> Answer:
     changes = named_changes(start, asked.recipe, arguments)
     from moco.commands.pairs import AskedPairs
     from moco.commands.pretrain import pretrain  # the libraries behind it take seconds to import
-    from moco.data.decide import Asked
     from moco.display import Terminal
     from moco.distributed import main_process
     from moco.run.stop import Stopped
@@ -82,7 +67,7 @@ def run(arguments: list[str]) -> Answer:
     tell = Terminal(outlives=f"the run goes on; {asked.out / 'log.jsonl'} tells how")
     try:
         pretrain(
-            asked.data if asked.stack is None else f"stack:{asked.stack}:{Path(asked.data).resolve()}",
+            asked.values.source(asked.data),
             asked.out,
             name,
             time=asked.time,
@@ -93,15 +78,7 @@ def run(arguments: list[str]) -> Answer:
             log=asked.log,
             changes=changes,
             tell=tell,
-            asked=Asked(
-                asked.bands,
-                asked.range,
-                asked.no_data,
-                asked.pages,
-                asked.tiles,
-                asked.tile_overlap,
-                asked.tile_skip,
-            ),
+            asked=asked.values.asked(),
             prompt=asked.prompt,
             pairs=AskedPairs(asked.pairs, asked.pair_window, asked.positives),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from moco import distributed
 from moco.auto.budget import duration
+from moco.commands.tell import Teller
 from moco.data.groups import Groups
 from moco.data.pairs import PARENT, Known, read_pairs
 from moco.data.source import Sharded, Source
@@ -41,6 +42,12 @@ class Paired:
     def into(self, recipe: Recipe) -> Recipe:
         """The recipe with what is known as a part of it."""
         return recipe if self.part is None else replace(recipe, groups=self.part)
+
+    def say(self, tell: Teller) -> None:
+        """What was read, a line each."""
+        if self.known is not None and self.part is not None:
+            for line in said(self.known, self.part):
+                tell.note(line)
 
     def keep(self, run: RunDirectory) -> None:
         """Write down where the groups come from and what they are.
