@@ -71,7 +71,7 @@ class Network:
 
 LADDER = (
     Network("resnet10w16", "half", 32, 0),
-    Network("resnet10w32", "half", 32, 200_000),
+    Network("resnet10w32", "half", 32, 100_000),
     Network("resnet10w32", "half", 48, 400_000),
     Network("resnet10w64", "half", 48, 1_000_000),
     Network("resnet18", "half", 64, 2_000_000),
