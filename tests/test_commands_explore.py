@@ -5,6 +5,8 @@ import io
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -86,6 +88,34 @@ def test_a_second_look_makes_nothing_again(explored, made, monkeypatch):
     again = explore(made / "run", made / "photos", machine=CPU, tell=told)
     assert told.notes == []
     assert again.about == explored.about
+
+
+OPENING = """
+import sys
+import moco.cli.explore
+from moco.display import Terminal
+from moco.commands import explore as opened
+from moco.loopback import Asked
+
+class Once:
+    taken, port, address = False, 1, "the page"
+    def __init__(self, routes, port):
+        self.routes = routes
+    def serve(self):
+        for path in ("/", "/points.bin", "/thumb/0.jpg"):
+            print(self.routes(Asked(path, {})).status)
+
+opened.Loopback = Once
+moco.cli.explore.run([*sys.argv[1:], "--no-browser"])
+print(sorted({"torch", "torchvision", "umap", "sklearn", "scipy", "numba", "pandas"} & set(sys.modules)))
+"""
+"""What `moco explore` does to a map that is made, up to a small picture."""
+
+
+def test_opening_a_map_that_is_made_loads_nothing_that_makes_one(explored, made):
+    asked = [sys.executable, "-c", OPENING, str(made / "run"), "--data", str(made / "photos")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-4:] == ["200", "200", "200", "[]"]
 
 
 def test_another_number_of_clusters_embeds_nothing_again(made, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from moco.explore.atlas import refuse_without
 from moco.explore.database import Database
 from moco.explore.export import export, refuse_export
 from moco.explore.kept import About, Kept
-from moco.explore.page import Can, page_parts
+from moco.explore.page import Can, page_parts, short
 from moco.explore.routes import Routes
 from moco.explore.search import Search, Vector, Ways
 from moco.explore.tiles import Tiles
@@ -205,8 +205,8 @@ def _checked(about: About, kept: Kept, what: Name) -> Explored:
         source = open_source(about.data)
         if about.fingerprint and fingerprint(source) != about.fingerprint:
             notes.append(
-                f"The images of {about.data} have changed since this map was made ({len(source):,} now); those that "
-                "are gone are grey tiles. --again makes a new map."
+                f"The images of {short(about.data)} have changed since this map was made ({len(source):,} now); those "
+                "that are gone are grey tiles. --again makes a new map."
             )
     except MocoError as error:
         notes.append(f"The images cannot be opened: {error}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from moco.data.names import printable
@@ -59,7 +60,7 @@ def page_parts(about: About, database: Database, can: Can) -> tuple[str, bytes]:
     }
     html = template("explore.html").render(
         title=about.encoder.rstrip("/").rpartition("/")[2] or about.encoder,
-        subtitle=f"{about.images:,} images of {about.data}, {about.width:,} features each",
+        subtitle=f"{about.images:,} images of {short(about.data)}, {about.width:,} features each",
         notes=about.notes,
         style=style(),
         policy=POLICY,
@@ -68,6 +69,15 @@ def page_parts(about: About, database: Database, can: Can) -> tuple[str, bytes]:
         facts=json.dumps(facts).replace("<", "\\u003c"),
     )
     return printable(html), made.block
+
+
+def short(data: str) -> str:
+    """A path as a page shows it: from the working directory on, or its last two parts; other names as they are."""
+    path = Path(data)
+    if not path.is_absolute():
+        return data
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path != here and path.is_relative_to(here) else "/".join(path.parts[-2:])
 
 
 def _distinct(database: Database, column: str) -> int:
