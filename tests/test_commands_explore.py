@@ -18,12 +18,10 @@ from tiny import CPU
 
 from moco.commands import embed_parts
 from moco.commands.embed import embed_images
-from moco.commands.explore import Wanted, _ways, explore, write_export
+from moco.commands.explore import Wanted, explore, write_export
+from moco.commands.explore import routes as routes_of
 from moco.errors import MocoError
 from moco.explore.export import refuse_export
-from moco.explore.page import Can, page_parts
-from moco.explore.routes import Routes
-from moco.explore.search import Search
 from moco.loopback import Asked, Loopback
 from moco.search.features import read_features, write_features
 
@@ -56,9 +54,7 @@ def explored(made):
 
 @pytest.fixture(scope="module")
 def routes(explored):
-    database, ways = explored.database, _ways(explored.about.embedder)
-    html, points = page_parts(explored.about, database, Can(True, False, True))
-    return Routes(html, points, database, explored.tiles(database), Search(explored.kept.unit), ways)
+    return routes_of(explored)
 
 
 def rows_of(explored, sql):

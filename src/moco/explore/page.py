@@ -23,6 +23,9 @@ POLICY = (
 SCRIPTS = ("explore.js", "explore-map.js", "parts.js")
 """Of the page, beside the one that says where it asks."""
 
+_KINDS = ("label", "folder", "group", "cluster", "copies")
+"""Columns of words, by which a map is coloured."""
+
 _MOST_BARS = 1000
 """Values of a column up to which they are counted in bars."""
 
@@ -43,7 +46,7 @@ def page_parts(about: About, database: Database, can: Can) -> tuple[str, bytes]:
     """The HTML, and the block of points beside it. File names are no part of the HTML; other names stay text."""
     there = {name for (name,) in database.rows(f"SELECT column_name FROM (DESCRIBE {TABLE})")}
     columns = [name for name in SHOWN if name in there]
-    kinds = {name: _distinct(database, name) for name in ("label", "folder", "cluster", "copies") if name in there}
+    kinds = {name: _distinct(database, name) for name in _KINDS if name in there}
     counted = [name for name, n in kinds.items() if n > (name != "copies")]
     measured = [name for name in ("distance", "outlier", "loss") if name in there]
     made = points(database, counted, measured)
