@@ -5,6 +5,8 @@ import io
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -16,12 +18,10 @@ from tiny import CPU
 
 from moco.commands import embed_parts
 from moco.commands.embed import embed_images
-from moco.commands.explore import Wanted, _ways, explore, write_export
+from moco.commands.explore import Wanted, explore, write_export
+from moco.commands.explore import routes as routes_of
 from moco.errors import MocoError
 from moco.explore.export import refuse_export
-from moco.explore.page import Can, page_parts
-from moco.explore.routes import Routes
-from moco.explore.search import Search
 from moco.loopback import Asked, Loopback
 from moco.search.features import read_features, write_features
 
@@ -54,9 +54,7 @@ def explored(made):
 
 @pytest.fixture(scope="module")
 def routes(explored):
-    database, ways = explored.database, _ways(explored.about.embedder)
-    html, points = page_parts(explored.about, database, Can(True, False, True))
-    return Routes(html, points, database, explored.tiles(database), Search(explored.kept.unit), ways)
+    return routes_of(explored)
 
 
 def rows_of(explored, sql):
@@ -86,6 +84,34 @@ def test_a_second_look_makes_nothing_again(explored, made, monkeypatch):
     again = explore(made / "run", made / "photos", machine=CPU, tell=told)
     assert told.notes == []
     assert again.about == explored.about
+
+
+OPENING = """
+import sys
+import moco.cli.explore
+from moco.display import Terminal
+from moco.commands import explore as opened
+from moco.loopback import Asked
+
+class Once:
+    taken, port, address = False, 1, "the page"
+    def __init__(self, routes, port):
+        self.routes = routes
+    def serve(self):
+        for path in ("/", "/points.bin", "/thumb/0.jpg"):
+            print(self.routes(Asked(path, {})).status)
+
+opened.Loopback = Once
+moco.cli.explore.run([*sys.argv[1:], "--no-browser"])
+print(sorted({"torch", "torchvision", "umap", "sklearn", "scipy", "numba", "pandas"} & set(sys.modules)))
+"""
+"""What `moco explore` does to a map that is made, up to a small picture."""
+
+
+def test_opening_a_map_that_is_made_loads_nothing_that_makes_one(explored, made):
+    asked = [sys.executable, "-c", OPENING, str(made / "run"), "--data", str(made / "photos")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-4:] == ["200", "200", "200", "[]"]
 
 
 def test_another_number_of_clusters_embeds_nothing_again(made, tmp_path, monkeypatch):

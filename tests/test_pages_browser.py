@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 from PIL import Image
+from serious import serious
 
 from moco.commands.report import report
 from moco.data.open import open_source
@@ -60,14 +61,6 @@ def page(tmp_path_factory, digits):
     return report(run.path)
 
 
-def violations(tab):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe is missing: pip install axe-playwright-python"
-    )
-    found = axe.Axe().run(tab.page).response["violations"]
-    return [(one["impact"], one["id"], one["nodes"][0]["html"][:200]) for one in found]
-
-
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
 def test_nothing_is_asked_for_nothing_fails_and_axe_finds_nothing_serious(page, tab, width, dark):
     seen = tab(page, width=width, dark=dark)
@@ -75,7 +68,7 @@ def test_nothing_is_asked_for_nothing_fails_and_axe_finds_nothing_serious(page, 
         closed.click()
     assert seen.outside == []
     assert len(seen.asked) == 1, "the page alone"
-    assert [one for one in violations(seen) if one[0] in ("serious", "critical")] == []
+    assert serious(seen) == []
     assert seen.errors == []
     assert seen.page.title().startswith("run <script>")
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width, "no sideways scrolling"
@@ -170,4 +163,4 @@ def test_images_that_were_deleted_are_grey_tiles_that_say_so(page, tab, tmp_path
     gone = seen.page.locator(".gone")
     assert gone.count() > 0
     assert gone.first.inner_text() == "no such file"
-    assert [one for one in violations(seen) if one[0] in ("serious", "critical")] == []
+    assert serious(seen) == []

@@ -10,11 +10,10 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from moco.commands.explore_known import known_groups
+from moco.commands.explore_ways import keep_told, ways_of
 from moco.commands.tell import Silent, Teller
 from moco.data.labelled import JUDGED
 from moco.data.open import open_source
@@ -24,9 +23,9 @@ from moco.explore.atlas import refuse_without
 from moco.explore.database import Database
 from moco.explore.export import export, refuse_export
 from moco.explore.kept import About, Kept
-from moco.explore.page import Can, page_parts
+from moco.explore.page import Can, page_parts, short
 from moco.explore.routes import Routes
-from moco.explore.search import Search, Vector, Ways
+from moco.explore.search import Search
 from moco.explore.tiles import Tiles
 from moco.loopback import Loopback
 from moco.machine import Machine
@@ -34,7 +33,6 @@ from moco.run.directory import RunDirectory, is_run
 from moco.search.features import SUFFIXES
 
 if TYPE_CHECKING:
-    from moco.run.load import Opened
     from moco.search.features import FeatureSet
 
 Name = str | os.PathLike[str]
@@ -107,17 +105,22 @@ def explore(
 def serve(explored: Explored, port: int = PORT, browser: bool = False, tell: Teller | None = None) -> None:
     """Serve the page on the loopback address until Ctrl-C; raises MocoError where no port is free."""
     tell = tell or Silent()
-    database = explored.database
-    ways = _ways(explored.about.embedder)
-    html, points = page_parts(explored.about, database, Can(ways.image is not None, ways.text is not None, whole=True))
-    routes = Routes(html, points, database, explored.tiles(database), Search(explored.kept.unit), ways)
-    server = Loopback(routes, port)
+    server = Loopback(routes(explored), port)
     if server.taken:
         tell.note(f"port {port} is in use; this is on {server.port}")
     tell.note(f"{server.address} shows {explored.about.images:,} images, to this machine alone; Ctrl-C stops it")
     if browser and (sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         webbrowser.open(server.address)
     server.serve()
+
+
+def routes(explored: Explored) -> Routes:
+    """What the server of the page answers."""
+    database, kept = explored.database, explored.kept
+    ways = ways_of(explored.about.embedder, kept)
+    html, points = page_parts(explored.about, database, Can(ways.image is not None, ways.text is not None, whole=True))
+    told = Search(kept.told) if ways.text is not None else None
+    return Routes(html, points, database, explored.tiles(database), Search(kept.unit), ways, told)
 
 
 def write_export(explored: Explored, folder: Path, tell: Teller | None = None) -> None:
@@ -152,8 +155,10 @@ def _made(
     known = columns(unit, threshold=wanted.threshold, groups=wanted.clusters, seed=wanted.seed)
     tell.note("laying out the map")
     points = lay_out(unit, known.places, known.cosines, wanted.seed)
-    write_table(kept.table, found.paths, _classes(found), known, points, losses)
+    groups = known_groups(found, tell)
+    write_table(kept.table, found.paths, _classes(found), known, points, losses, groups)
     kept.keep_unit(unit)
+    keep_told(what, found, kept)
     about = About(
         encoder=os.fspath(what),
         embedder=found.encoder,
@@ -205,8 +210,8 @@ def _checked(about: About, kept: Kept, what: Name) -> Explored:
         source = open_source(about.data)
         if about.fingerprint and fingerprint(source) != about.fingerprint:
             notes.append(
-                f"The images of {about.data} have changed since this map was made ({len(source):,} now); those that "
-                "are gone are grey tiles. --again makes a new map."
+                f"The images of {short(about.data)} have changed since this map was made ({len(source):,} now); those "
+                "that are gone are grey tiles. --again makes a new map."
             )
     except MocoError as error:
         notes.append(f"The images cannot be opened: {error}.")
@@ -226,37 +231,6 @@ def _cut(source: Source, embedder: str) -> Source:
     from moco.data.pieces import pieces
 
     return pieces(source, RunDirectory(path).recipe().pixels)
-
-
-def _ways(embedder: str) -> Ways:
-    """How to find by something new: by an image, where the encoder is still there. No encoder here reads words yet."""
-    library = embedder.startswith(("torchvision:", "timm:"))
-    if not embedder or not (library or Path(embedder.partition("#")[0]).exists()):
-        return Ways()
-    lock, opened = Lock(), list["Opened"]()
-
-    def by_image(encoded: bytes) -> Vector:
-        import torch
-
-        from moco.data.decode import decode
-        from moco.data.seen import open_seen
-        from moco.data.source import Unreadable
-        from moco.run.load import open_encoder
-
-        with lock:
-            if not opened:
-                opened.append(open_encoder(embedder))
-            backbone, preprocess = opened[0].backbone.eval(), opened[0].preprocess
-            try:
-                raw: Any = encoded if preprocess.pixels is None else open_seen(encoded, preprocess.pixels)
-                pixels = decode(raw)
-            except Unreadable as error:
-                raise MocoError(f"this image cannot be read: {error.reason}") from None
-            with torch.inference_mode():
-                feature = backbone(preprocess.normalise(preprocess.centre(pixels)[None]))[0]
-        return np.asarray(feature.float().numpy(), dtype=np.float32)
-
-    return Ways(image=by_image)
 
 
 def _data_of(what: Name, data: Name | None) -> str:

@@ -107,10 +107,16 @@ def said(known: Known, part: Grouped) -> list[str]:
 
 def groups_of(run: RunDirectory, source: Source) -> Groups | None:
     """The groups of a run that is there, read again; None where it has none. Raises MocoError where they changed."""
+    known = known_of(run, source)
+    return None if known is None else known.groups
+
+
+def known_of(run: RunDirectory, source: Source) -> Known | None:
+    """The same, with the names of the groups."""
     recipe, record = run.recipe(), run.read(PAIRS)
     if recipe.groups is None or not record:
         return None
-    groups = read_pairs(str(record["pairs"]), recipe.groups.window, source).groups
-    if groups.identity() != record.get("identity"):
+    known = read_pairs(str(record["pairs"]), recipe.groups.window, source)
+    if known.groups.identity() != record.get("identity"):
         raise MocoError(f"{record['pairs']} no longer makes the groups that this run was trained with")
-    return groups
+    return known

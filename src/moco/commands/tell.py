@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from moco import distributed
 from moco.commands.notebook import Notebook, in_notebook
 from moco.protocols.result import Result
 from moco.recipe.auto import Choice
@@ -50,6 +49,8 @@ class Silent:
 
 def listener(tell: Teller | None) -> Teller:
     """Who was named; else the cell of a notebook, where there is one; else nobody. On the main process alone."""
+    from moco import distributed  # brings torch, which takes seconds: a command that looks at files alone needs none
+
     if not distributed.main_process():
         return Silent()
     return tell if tell is not None else Notebook() if in_notebook() else Silent()

@@ -35,6 +35,8 @@ class Known:
 
     groups: Groups
     lines: list[str]
+    names: list[str]
+    """The name of each image's group; empty words where it is of none."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,18 @@ def _told(
         lines.append(f"{len(unknown):,} rows name no image of --data, such as {printable(unknown[0])}")
     if without:
         lines.append(f"{len(without):,} images are of no group in it, such as {printable(without[0])}")
-    return Known(groups, lines)
+    return Known(groups, lines, [_name(name) for name in names])
+
+
+def _name(group: Hashable | None) -> str:
+    """A group as a person reads it: of a burst, the group that it is a part of and its number."""
+    match group:
+        case None:
+            return ""
+        case (of, burst):
+            return f"{of} {burst}".strip()
+        case _:
+            return str(group)
 
 
 def _files(source: Source) -> list[str]:

@@ -65,6 +65,11 @@ class Kept:
         return self.folder / "unit.npy"
 
     @property
+    def told(self) -> Path:
+        """Unit vectors of images among those of texts (N x C, half precision), where the run reads."""
+        return self.folder / "told.npy"
+
+    @property
     def parts(self) -> Path:
         """Features of some images each, while not all are embedded."""
         return self.folder / "parts"
@@ -117,3 +122,7 @@ class Kept:
     def keep_unit(self, unit: NDArray[np.float32]) -> None:
         """Write the features that are searched."""
         write_atomically(self.unit, lambda file: np.save(file, unit.astype(np.float16)))
+
+    def keep_told(self, told: NDArray[np.float32]) -> None:
+        """Write the vectors that words are compared with."""
+        write_atomically(self.told, lambda file: np.save(file, told.astype(np.float16)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from moco.data.names import printable
@@ -21,6 +22,9 @@ POLICY = (
 
 SCRIPTS = ("explore.js", "explore-map.js", "parts.js")
 """Of the page, beside the one that says where it asks."""
+
+_KINDS = ("label", "folder", "group", "cluster", "copies")
+"""Columns of words, by which a map is coloured."""
 
 _MOST_BARS = 1000
 """Values of a column up to which they are counted in bars."""
@@ -42,7 +46,7 @@ def page_parts(about: About, database: Database, can: Can) -> tuple[str, bytes]:
     """The HTML, and the block of points beside it. File names are no part of the HTML; other names stay text."""
     there = {name for (name,) in database.rows(f"SELECT column_name FROM (DESCRIBE {TABLE})")}
     columns = [name for name in SHOWN if name in there]
-    kinds = {name: _distinct(database, name) for name in ("label", "folder", "cluster", "copies") if name in there}
+    kinds = {name: _distinct(database, name) for name in _KINDS if name in there}
     counted = [name for name, n in kinds.items() if n > (name != "copies")]
     measured = [name for name in ("distance", "outlier", "loss") if name in there]
     made = points(database, counted, measured)
@@ -59,7 +63,7 @@ def page_parts(about: About, database: Database, can: Can) -> tuple[str, bytes]:
     }
     html = template("explore.html").render(
         title=about.encoder.rstrip("/").rpartition("/")[2] or about.encoder,
-        subtitle=f"{about.images:,} images of {about.data}, {about.width:,} features each",
+        subtitle=f"{about.images:,} images of {short(about.data)}, {about.width:,} features each",
         notes=about.notes,
         style=style(),
         policy=POLICY,
@@ -68,6 +72,15 @@ def page_parts(about: About, database: Database, can: Can) -> tuple[str, bytes]:
         facts=json.dumps(facts).replace("<", "\\u003c"),
     )
     return printable(html), made.block
+
+
+def short(data: str) -> str:
+    """A path as a page shows it: from the working directory on, or its last two parts; other names as they are."""
+    path = Path(data)
+    if not path.is_absolute():
+        return data
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path != here and path.is_relative_to(here) else "/".join(path.parts[-2:])
 
 
 def _distinct(database: Database, column: str) -> int:

@@ -24,27 +24,28 @@ class Points:
 
 def points(database: Database, categories: list[str], numbers: list[str]) -> Points:
     """x and y (float32, N each), then for each number float32, then for each category uint8, in the order of rows."""
-    table = database.table(f"SELECT * EXCLUDE (__neighbours) FROM {TABLE} ORDER BY __row")
-    parts = [_numbers(table, "__x"), _numbers(table, "__y")]
+    chosen = ", ".join(f'"{name}"' for name in ("__x", "__y", *numbers, *categories))
+    found = database.columns(f"SELECT {chosen} FROM {TABLE} ORDER BY __row")
+    parts = [_numbers(found["__x"]), _numbers(found["__y"])]
     columns: list[dict[str, Any]] = []
     at = sum(part.nbytes for part in parts)
     for name in numbers:
-        part = _numbers(table, name)
+        part = _numbers(found[name])
         finite = part[np.isfinite(part)]
         low, high = (float(v) for v in np.percentile(finite, [1, 99])) if len(finite) else (0.0, 0.0)
         columns.append({"name": name, "kind": "number", "at": at, "low": low, "high": high})
         parts.append(part)
         at += part.nbytes
     for name in categories:
-        codes, values, counts = _codes(table[name].to_pylist())
+        codes, values, counts = _codes(found[name].tolist())
         columns.append({"name": name, "kind": "category", "at": at, "values": values, "counts": counts})
         parts.append(codes)
         at += codes.nbytes
     return Points(b"".join(part.tobytes() for part in parts), columns)
 
 
-def _numbers(table: Any, name: str) -> Any:
-    return np.asarray(table[name].to_numpy(), dtype="<f4")
+def _numbers(column: Any) -> Any:
+    return np.asarray(np.ma.filled(column, np.nan), dtype="<f4")
 
 
 def _codes(words: list[str | None]) -> tuple[Any, list[str], list[int]]:

@@ -36,6 +36,8 @@ class Routes:
     tiles: Tiles
     search: Search
     ways: Ways
+    told: Search | None = None
+    """Through what words are compared with."""
 
     def __call__(self, asked: Asked) -> Answer:
         """One answer."""
@@ -71,16 +73,16 @@ class Routes:
                     return Answer(str(refused).encode(), status=400)
             case "/search/image" if self.ways.image is not None:
                 find = self.ways.image
-                return self._found(lambda: find(body))
-            case "/search/text" if self.ways.text is not None:
+                return self._found(lambda: find(body), self.search)
+            case "/search/text" if self.ways.text is not None and self.told is not None:
                 read = self.ways.text
-                return self._found(lambda: read(body.decode("utf-8", "replace")))
+                return self._found(lambda: read(body.decode("utf-8", "replace")), self.told)
             case _:
                 return NOT_FOUND
 
-    def _found(self, feature: Callable[[], Vector]) -> Answer:
+    def _found(self, feature: Callable[[], Vector], among: Search) -> Answer:
         try:
-            near = self.search.nearest(feature(), FOUND)
+            near = among.nearest(feature(), FOUND)
         except MocoError as error:
             return Answer(str(error).encode(), status=400)
         return Answer(json.dumps([{"row": row, "cosine": cosine} for row, cosine in near]).encode(), "application/json")

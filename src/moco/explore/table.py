@@ -14,8 +14,8 @@ from moco.run.atomic import write_atomically
 if TYPE_CHECKING:
     from moco.explore.columns import Columns
 
-SHOWN = ("file", "folder", "label", "cluster", "copies", "distance", "outlier", "loss")
-"""Columns that a person sees; label and loss where they are known."""
+SHOWN = ("file", "folder", "label", "group", "cluster", "copies", "distance", "outlier", "loss")
+"""Columns that a person sees; label, group and loss where they are known."""
 
 
 def write_table(
@@ -25,6 +25,7 @@ def write_table(
     found: Columns,
     points: NDArray[np.float32],
     losses: NDArray[np.float32] | None,
+    groups: list[str] | None = None,
 ) -> None:
     """Write it as .parquet."""
     import pyarrow as pa
@@ -39,6 +40,8 @@ def write_table(
     }
     if any(labels):
         data["label"] = pa.array([label or None for label in labels])
+    if groups is not None:
+        data["group"] = pa.array([group or None for group in groups])
     digits = len(str(int(found.cluster.max(initial=1))))
     data["cluster"] = pa.array([f"cluster {number:0{digits}d}" for number in found.cluster.tolist()])
     data["copies"] = pa.array([f"group {number}" if number else None for number in found.copies.tolist()])

@@ -212,8 +212,11 @@ if (input) {
 of("by-text")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const words = event.target.querySelector("input").value;
+  say("Reading…");
   try {
-    await show(await closest("text", words), `Images of ${words}`, (cosine) => cosine.toFixed(3));
+    const found = await closest("text", words);
+    await show(found, `Images of ${words}`, (cosine) => cosine.toFixed(3));
+    say(`The ${found.length} that fit best of ${facts.images.toLocaleString("en")}, with their cosines.`);
   } catch (error) {
     say(String(error.message ?? error), true);
   }

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 
 from moco.protocols.interval import Interval
 from moco.run.atomic import trouble_is_told, write_text
@@ -70,7 +69,8 @@ class Result:
 
     def content(self) -> dict[str, Any]:
         """What the file holds: everything about this evaluation."""
-        import torchvision  # takes half a second: only where a result is written
+        import torch  # these two take seconds: only where a result is written
+        import torchvision
 
         return {
             "protocol": self.protocol,

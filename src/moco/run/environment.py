@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from moco.version import VERSION
 
 
@@ -24,7 +22,8 @@ class Seeded(Protocol):
 
 def environment(recipe: Seeded) -> dict[str, Any]:
     """Versions, the commit of this code where it is a checkout, the command, the seed and the time."""
-    import torchvision  # takes half a second: only where a run begins
+    import torch  # these two take seconds: only where a run begins
+    import torchvision
 
     return {
         "moco": VERSION,
