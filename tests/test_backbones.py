@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -129,3 +132,38 @@ def test_without_timm_its_names_say_how_to_install_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(MocoError, match="pip install"):
         build_backbone("timm:resnet18")
+
+
+def test_a_narrow_convolution_with_a_stride_has_torchs_values_gradients_and_weights():
+    torch.manual_seed(0)
+    narrow = build_backbone("resnet10w8", "small")[0]
+    torch.manual_seed(0)
+    wide = build_backbone("resnet10w16", "small")[0]
+    ours = narrow.layer2[0].downsample[0]
+    assert type(ours) is not nn.Conv2d
+    assert type(wide.layer2[0].downsample[0]) is nn.Conv2d
+    theirs = nn.Conv2d(8, 16, 1, stride=2, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 8, 9, 12)
+    found, expected = ours(x), theirs(x)
+    torch.testing.assert_close(found, expected)
+    (grad,), (plain,) = (
+        torch.autograd.grad(y.square().sum(), c.weight) for y, c in ((found, ours), (expected, theirs))
+    )
+    torch.testing.assert_close(grad, plain)
+
+
+NARROW = """
+import torch
+from moco.backbones import build_backbone
+for _ in range(3):
+    net = build_backbone("resnet10w8", "small")[0].to(memory_format=torch.channels_last)
+    net(torch.randn(2, 3, 96, 96).to(memory_format=torch.channels_last)).square().sum().backward()
+    spoilt = [torch.randn(1000) for _ in range(100)]
+"""
+
+
+def test_a_narrow_resnet_learns_from_large_images_and_spoils_no_memory():
+    """With AVX-512, oneDNN's own kernel of its 1x1 convolution from 8 channels ends the process."""
+    done = subprocess.run([sys.executable, "-c", NARROW], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import re
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -27,8 +28,10 @@ _WIDE = r"resnet(\d+)w(\d+)(x?)"
 _NEXT = r"resnext50_([1-9]\d*)x([1-9]\d*)d"
 
 NARROWEST = 8
-"""Channels of the first stage. With fewer, the backward pass of a 1x1 convolution of stride 2 in channels_last writes
-past its memory on processors with AVX2 and without AVX-512 (torch 2.14, oneDNN): a run dies, or computes on."""
+"""Channels of the first stage; narrower ResNets have not been tried."""
+
+VECTOR = 16
+"""Numbers of single precision in the widest register of a processor (AVX-512)."""
 
 
 def refuse_unknown(name: str) -> None:
@@ -100,6 +103,31 @@ class _WideResNet(ResNet):  # type: ignore[misc]
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for name, module in [*self.named_modules()]:
+            if isinstance(module, nn.Conv2d) and _overruns(module):
+                self.set_submodule(name, _Thinned(module))
+
+
+def _overruns(conv: nn.Conv2d) -> bool:
+    """Whether the backward pass may write past its memory: 1x1, with a stride, of fewer channels than a register holds.
+
+    oneDNN's kernels do in channels_last (torch 2.14): with AVX2 from 7 channels down, with AVX-512 from 15 down, if the
+    image is large enough; a run dies, or computes on with what it has spoilt.
+    """
+    return conv.kernel_size == (1, 1) and conv.stride != (1, 1) and conv.in_channels < VECTOR
+
+
+class _Thinned(nn.Conv2d):
+    """A 1x1 convolution with a stride that first takes the pixels it looks at: the same values, in other kernels."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__(conv.in_channels, conv.out_channels, 1, conv.stride, bias=False, device="meta")  # type: ignore[arg-type]
+        self.weight = conv.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W to N x D x H/s x W/s."""
+        down, across = self.stride
+        return F.conv2d(x[:, :, ::down, ::across], self.weight)
 
 
 def _channels(match: re.Match[str]) -> int:
