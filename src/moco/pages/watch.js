@@ -72,7 +72,7 @@ async function fill(name) {
     ...told.groups.flatMap(({ title, curves }) => [make("h3", {}, title), make("div", { class: "grid" }, ...curves.map((curve) =>
       make("figure", { class: curve.size }, make("figcaption", {}, make("b", {}, curve.title), curve.reading),
         drawn(curve.picture))))]),
-    make("h3", {}, "Last lines of the log"), make("pre", { class: "log" }, told.lines.join("\n") || "none yet"));
+    make("h3", {}, "Last lines of the log"), make("pre", { class: "log", tabindex: 0, role: "region", "aria-label": "Last lines of the log" }, told.lines.join("\n") || "none yet"));
 }
 
 function arrange() {
