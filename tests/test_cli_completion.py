@@ -48,6 +48,9 @@ def test_every_command_is_there_with_the_flags_of_its_fields(found):
         (["moco", "pretrain", "--machine.precision", "b"], {"bf16"}),
         (["moco", "duplicates", "--thr"], {"--threshold"}),
         (["moco", "report", "imag"], {"images"}),
+        (["moco", "export", "imag"], {"images"}),
+        (["moco", "export", "images", "torch"], {"torchvision", "torch-export"}),
+        (["moco", "export", "images", "onnx", "o"], set()),
     ],
 )
 def test_bash_sources_it_and_completes_commands_flags_values_and_files(found, line, expected, tmp_path):

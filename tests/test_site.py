@@ -1,5 +1,6 @@
 """The site is built from docs/ without a warning, holds every page, and asks nobody for anything."""
 
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -9,6 +10,7 @@ from blocks import ROOT
 
 mkdocs_config = pytest.importorskip("mkdocs.config")
 build = pytest.importorskip("mkdocs.commands.build")
+exceptions = pytest.importorskip("mkdocs.exceptions")
 
 LOADS = {
     "audio": "src",
@@ -62,6 +64,29 @@ def test_it_is_built_without_a_warning_and_every_page_is_in_it(site):
         assert (site / name).exists()
         assert name in found, f"{name} cannot be found"
         assert f'href="{name}"' in first, f"{name} is not in the navigation"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_link_to_a_heading_that_is_not_there_fails_the_build(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "other.md").write_text("# There\n\n## Heading\n")
+
+    def built(heading):
+        (tmp_path / "docs" / "index.md").write_text(f"# Here\n\n[there](other.md#{heading})\n")
+        ours = mkdocs_config.load_config(str(ROOT / "mkdocs.yml"))
+        config = mkdocs_config.load_config(
+            config_file=io.StringIO("site_name: two pages\n"),
+            docs_dir=str(tmp_path / "docs"),
+            site_dir=str(tmp_path / "site"),
+            strict=ours.strict,
+        )
+        config.validation.links.anchors = ours.validation.links.anchors
+        build.build(config)
+
+    built("heading")
+    with pytest.raises(exceptions.Abort, match="1 warning"):
+        built("no-such-heading")
 
 
 @pytest.mark.filterwarnings("default")

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from moco.cli.parse import parse
+from moco.handover.table import FORMATS
 from moco.recipe import RECIPES
 from moco.transfer.recipe import TASKS
 
@@ -39,6 +40,8 @@ class Words:
     """Each flag, and its values where they are few."""
     first: tuple[str, ...] = ()
     """Words that may come first, besides files."""
+    second: tuple[str, ...] = ()
+    """Words that may come second, besides files."""
 
 
 def run(arguments: list[str]) -> None:
@@ -57,13 +60,14 @@ def words() -> dict[str, Words]:
         "transfer": (*TASKS, "densepose"),
         "completion": ("bash", "zsh", "fish"),
     }
+    second = {"export": (*FORMATS, "all")}
     found: dict[str, Words] = {}
     for name, (_, what) in COMMANDS.items():
         ways = [[recipe] for recipe in RECIPES] if name == "pretrain" else [[]]
         flags: dict[str, tuple[str, ...]] = {}
         for more in ways:
             flags |= flags_in(_help(name, more))
-        found[name] = Words(what, dict(sorted(flags.items())), first.get(name, ()))
+        found[name] = Words(what, dict(sorted(flags.items())), first.get(name, ()), second.get(name, ()))
     return found
 
 
@@ -110,7 +114,7 @@ def _cases(found: dict[str, Words], one: str, behind: str) -> tuple[str, str]:
         if few
     )
     commands = "\n".join(
-        f"        {name}) {one.format(flags=' '.join(w.flags), first=' '.join(w.first))} ;;"
+        f"        {name}) {one.format(flags=' '.join(w.flags), first=' '.join(w.first), second=' '.join(w.second))} ;;"
         for name, w in found.items()
     )
     return values, commands
@@ -118,11 +122,13 @@ def _cases(found: dict[str, Words], one: str, behind: str) -> tuple[str, str]:
 
 def _bash(found: dict[str, Words]) -> str:
     values, commands = _cases(
-        found, "flags='{flags}'; first='{first}'", "COMPREPLY=($(compgen -W '{}' -- \"$cur\")); return"
+        found,
+        "flags='{flags}'; first='{first}'; second='{second}'",
+        "COMPREPLY=($(compgen -W '{}' -- \"$cur\")); return",
     )
     return f"""# moco for bash, made by: moco completion bash
 _moco() {{
-    local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}" flags='' first=''
+    local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}" flags='' first='' second=''
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W '{" ".join(found)} --help --version' -- "$cur"))
@@ -137,6 +143,7 @@ _moco() {{
     case "$cur" in
         -*) COMPREPLY=($(compgen -W "$flags" -- "$cur")) ;;
         *) [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "$first" -- "$cur"))
+           [ "$COMP_CWORD" -eq 3 ] && COMPREPLY=($(compgen -W "$second" -- "$cur"))
            COMPREPLY+=($(compgen -f -- "$cur")) ;;
     esac
     return 0
@@ -146,11 +153,11 @@ complete -o filenames -F _moco moco
 
 
 def _zsh(found: dict[str, Words]) -> str:
-    values, commands = _cases(found, "flags=({flags}); first=({first})", "compadd -- {}; return")
+    values, commands = _cases(found, "flags=({flags}); first=({first}); second=({second})", "compadd -- {}; return")
     return f"""#compdef moco
 # moco for zsh, made by: moco completion zsh
 _moco() {{
-    local -a flags first
+    local -a flags first second
     if (( CURRENT == 2 )); then
         compadd -- {" ".join(found)} --help --version
         return
@@ -165,6 +172,7 @@ _moco() {{
         compadd -- $flags
     else
         (( CURRENT == 3 )) && compadd -- $first
+        (( CURRENT == 4 )) && compadd -- $second
         _files
     fi
 }}
@@ -177,8 +185,8 @@ def _fish(found: dict[str, Words]) -> str:
     for name, w in found.items():
         inside = f"-n '__fish_seen_subcommand_from {name}'"
         lines.append(f"complete -c moco -n __fish_use_subcommand -f -a {name} -d {shlex.quote(w.what)}")
-        if w.first:
-            lines.append(f"complete -c moco {inside} -a {shlex.quote(' '.join(w.first))}")
+        for few in filter(None, (w.first, w.second)):
+            lines.append(f"complete -c moco {inside} -a {shlex.quote(' '.join(few))}")
         for flag, few in w.flags.items():
             few_words = f" -x -a {shlex.quote(' '.join(few))}" if few else ""
             lines.append(f"complete -c moco {inside} -l {flag.removeprefix('--')}{few_words}")
