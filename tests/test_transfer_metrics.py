@@ -254,6 +254,13 @@ def test_predictions_come_back_from_disk_in_the_order_of_images(tmp_path):
         list(read_predicted(files))
 
 
+def test_an_image_in_which_nothing_was_found_comes_back_with_no_points(tmp_path):
+    none = Predicted(0, np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=int), None, np.zeros((0, 17, 3)))
+    (tmp_path / "0.jsonl").write_text(none.line() + "\n")
+    (back,) = read_predicted([tmp_path / "0.jsonl"])
+    assert len(back.points) == len(back.boxes) == 0
+
+
 def test_cityscapes_precision_is_that_of_its_own_scripts(tmp_path, monkeypatch):
     """Void, groups, instances of less than 100 pixels, several matches of one instance, and misses."""
     scripts = pytest.importorskip("cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling")

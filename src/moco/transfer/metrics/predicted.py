@@ -62,5 +62,5 @@ def read_predicted(files: list[Path]) -> Iterator[Predicted]:
             np.array(content["scores"], dtype=np.float64),
             np.array(content["labels"], dtype=np.int64),
             content.get("masks"),
-            None if points is None else np.array(points, dtype=np.float64).reshape(len(content["boxes"]), -1, 3),
+            None if points is None else np.array(points or np.empty((0, 0, 3)), dtype=np.float64),
         )
