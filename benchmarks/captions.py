@@ -2,8 +2,9 @@
 
 A caption says the class of its image in one of eight sentences, so it holds no more than a label does; images whose
 captions are the same to the letter are partners of one another. Of the pairs held out, recall is the share of images
-among whose 1, 5 or 10 nearest captions one is a partner. Chance is the same for vectors drawn at random. Zero-shot
-classification names the class of test images by "a photo of a {class}"; chance is the largest class.
+among whose 1, 5 or 10 nearest captions, each counted once, its own is; an image does not tell which of the eight
+sentences was said of it. Chance is the same for vectors drawn at random. Zero-shot classification names the class of
+test images by "a photo of a {class}"; chance is the largest class.
 
     python benchmarks/captions.py cifar/train cifar/test --out captions.json
 """
@@ -29,7 +30,7 @@ from moco.machine import Machine
 from moco.ops import draw
 from moco.recipe import image_text, override
 from moco.run.directory import RunDirectory
-from moco.text.recall import recalls
+from moco.text.recall import each_once, recalls
 
 SENTENCES = (
     "a photo of a {}", "a picture of a {}", "this is a {}", "one {}", "a {} in the middle", "a small {}",
@@ -71,7 +72,9 @@ def main() -> None:
             groups = torch.from_numpy(Groups.named(heard.held.texts).of)
             at_random = F.normalize(torch.randn(2, len(groups), 64, generator=torch.Generator().manual_seed(0)), dim=-1)
             row = {"seed": seed, **last, "held_out": len(groups)}
-            row |= {f"chance_recall_{k}": v for k, v in recalls(*at_random, groups).items()}
+            once = each_once(groups)
+            at_chance = recalls(at_random[0], at_random[1][once], groups, groups[once])
+            row |= {f"chance_recall_{k}": v for k, v in at_chance.items()}
             row["chance_zero_shot"] = float(np.bincount(judged.labels).max() / len(judged.labels))
             row["core_seconds"] = round(time.process_time() - began, 1)
         print(row, flush=True)

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from moco.recipe import Text
-from moco.text.recall import recalls
+from moco.text.recall import each_once, recalls
 from moco.text.tower import TextTower
 from moco.text.words import END, START, Words, learn_words
 
@@ -81,3 +81,14 @@ def test_recall_counts_a_partner_among_the_first_and_a_tie_against_it() -> None:
     same = own.clone()
     same[4] = 3
     assert recalls(images, texts, same)[1] == pytest.approx(18 / 20)
+
+
+def test_copies_of_a_caption_are_one_answer() -> None:
+    groups = torch.tensor([7, 2, 2, 2, 2, 2, 5])
+    once = each_once(groups)
+    assert sorted(groups[once].tolist()) == [2, 5, 7]
+    texts = F.normalize(torch.eye(7), dim=1)
+    texts[1:6] = texts[1].clone()
+    image = F.normalize(0.9 * texts[1] + 0.5 * texts[0], dim=0).repeat(7, 1)
+    assert recalls(image, texts, groups)[5] == pytest.approx(5 / 7), "the first five are copies of one wrong caption"
+    assert recalls(image, texts[once], groups, groups[once])[5] == 1

@@ -27,7 +27,7 @@ from moco.recipe.pixels import Pixels
 from moco.run.directory import WORDS, RunDirectory
 from moco.run.text_file import TextEncoder
 from moco.text.captions import Captions, captioned, split
-from moco.text.recall import recalls
+from moco.text.recall import each_once, recalls
 from moco.text.told import Told
 from moco.text.words import Words, learn_words
 from moco.towers import TwoTowers
@@ -109,7 +109,8 @@ class PairWatch:
         encoder.train()
         texts = TextEncoder(self._model.text_query_encoder, self._words)([self._texts[i] for i in self._images.index])
         groups = self._groups[torch.from_numpy(self._images.index)]
-        found = recalls(images, texts, groups)
+        once = each_once(groups)  # copies of a caption would fill the first places
+        found = recalls(images, texts[once], groups, groups[once])
         back = recalls(texts, images, groups)
         return {f"recall_{k}": r for k, r in found.items()} | {f"image_recall_{k}": r for k, r in back.items()}
 
