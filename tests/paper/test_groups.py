@@ -20,7 +20,7 @@ from moco.training import build_training, train_step
 from moco.two_views import KEY, QUERY
 
 IMAGES, N, SIDE, K = 36, 6, 16, 20
-TAU, M, LR = 0.2, 0.9, 0.05
+TAU, M, LR = 0.2, 0.9, 0.01
 CPU = place(Machine(device="cpu", precision="fp32", threads=1))
 
 

@@ -14,9 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from moco.cli.parse import parse
-from moco.handover.table import FORMATS
 from moco.recipe import RECIPES
-from moco.transfer.recipe import TASKS
 
 Shell = Literal["bash", "zsh", "fish"]
 
@@ -53,6 +51,8 @@ def run(arguments: list[str]) -> None:
 def words() -> dict[str, Words]:
     """What may follow each command, read from its help, which is made from its fields."""
     from moco.cli import COMMANDS
+    from moco.handover.table import FORMATS
+    from moco.transfer.recipe import TASKS
 
     first = {
         "pretrain": ("auto", *RECIPES),
