@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from PIL import Image
+from serious import serious
 from tiny import CPU, TINY
 
 from moco.commands.compare import compare
@@ -68,6 +69,8 @@ def test_the_page_loads_nothing_and_shows_all_by_day_and_night(study, tab, tmp_p
         lines = seen.page.locator("svg.plot path.run1")
         assert lines.count() >= 1
         stroke = lines.first.evaluate("path => getComputedStyle(path).stroke")
+        assert serious(seen) == []
         assert stroke == ("rgb(233, 164, 92)" if dark else "rgb(194, 106, 18)")
     phone = tab(page, width=390, height=800)
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert serious(phone) == []

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from serious import serious
 
 from moco.commands.overview import Overview, as_json, as_table
 from moco.commands.watch_runs import Watch
@@ -142,3 +143,15 @@ def test_the_live_page_grows_and_takes_no_name_for_html(folder, tab):
         assert page.locator("#runs .run").count() == 1
         assert seen.errors == []
         assert seen.outside == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+def test_axe_finds_nothing_serious_with_runs_of_every_state_and_one_open(folder, tab, width, dark):
+    make_run(folder, "bad", done=2)
+    (folder / "bad" / "recipe.json").write_text("{")
+    with Loopback(Watch(Overview(folder)), 5620).serving() as address:
+        seen = tab(address, width=width, dark=dark)
+        seen.page.locator("#runs .run").first.click()
+        seen.page.wait_for_selector("#runs figure svg.plot")
+        assert seen.page.locator(".level-bad").count() > 0
+        assert serious(seen) == []

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from explored import NASTY, make_run
+from serious import serious
 
 from moco.commands.explore import explore, routes, write_export
 from moco.explore.page import Can, page_parts
@@ -210,6 +211,21 @@ def test_without_a_mouse_the_map_is_moved_by_keys_and_on_a_phone_all_is_below_ea
     assert picked(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     judged(seen)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+def test_axe_finds_nothing_serious_with_an_image_picked_and_others_chosen(tab, address, width, dark):
+    seen = tab(address, width=width, dark=dark)
+    page = loaded(seen)
+    page.set_input_files("label.file input", {"name": "x.png", "mimeType": "image/png", "buffer": b"none"})
+    page.wait_for_selector("#said.bad")
+    page.fill("#by-name input", "digit 3")
+    page.press("#by-name input", "Enter")
+    page.click("#found .tiles button >> nth=0")
+    assert picked(page)
+    page.click("#found button:has-text('Only these')")
+    page.wait_for_selector("#chosen h2")
+    assert serious(seen, besides=["#charts"]) == []
 
 
 def test_the_exported_folder_works_from_any_static_server(tab, exported, explored):
