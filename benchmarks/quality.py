@@ -30,6 +30,7 @@ from measure import versions
 from moco.auto.budget import seconds_of, words
 from moco.auto.rates import seconds_a_step
 from moco.auto.trial import Trial
+from moco.commands.choose import named_recipe
 from moco.commands.evaluate import evaluate
 from moco.commands.pretrain import pretrain
 from moco.data.memory import load_memory
@@ -38,7 +39,7 @@ from moco.device import place
 from moco.machine import Machine, cores
 from moco.protocols.few_labels import FewLabels
 from moco.protocols.knn import KNN
-from moco.recipe import Recipe, named_recipe, override
+from moco.recipe import Recipe, override
 from moco.run.directory import RunDirectory
 
 JUDGES = (KNN(k=(20,), vote=("weighted",), features=("backbone", "whitened")), FewLabels(amounts=("5",)))
@@ -70,7 +71,7 @@ def judged(out: Path, data: Path, machine: Machine) -> dict[str, dict[str, float
     return found
 
 
-def ours(name: str, data: Path, seconds: float, seed: int, machine: Machine, network: Recipe | None):
+def ours(name: str, data: Path, seconds: float, seed: int, machine: Machine, network: dict | None) -> dict:
     train = data / "train"
     with tempfile.TemporaryDirectory() as folder:
         out, start = Path(folder) / "run", time.monotonic()
@@ -80,20 +81,22 @@ def ours(name: str, data: Path, seconds: float, seed: int, machine: Machine, net
             recipe = replace(named_recipe(name), seed=seed)
             if name == "v2":
                 assert network is not None, "v2 takes auto's network: name auto before it"
-                e = network.encoder
-                same = {"encoder.backbone": e.backbone, "encoder.stem": e.stem, "image_size": network.image_size}
-                recipe = override(recipe, same)
+                recipe = override(recipe, network)
             pretrain(train, out, of_length(recipe, train, seconds, machine), machine=machine)
         took = time.monotonic() - start
         recipe = RunDirectory(out).recipe()
         return {
             "took": took,
-            "network": f"{recipe.encoder.backbone}, {recipe.encoder.stem}, {recipe.image_size} px",
+            "network": {
+                "encoder.backbone": recipe.encoder.backbone,
+                "encoder.stem": recipe.encoder.stem,
+                "image_size": recipe.image_size,
+            },
             "views": RunDirectory(out).read("auto.json").get("views", {}),
             "steps": recipe.steps,
             "batch": recipe.batch,
             "judged": judged(out, data, machine),
-        }, recipe
+        }
 
 
 def lightly(script: Path, data: Path, seconds: float, seed: int) -> dict:
@@ -163,17 +166,18 @@ def main() -> None:
     for text in asked.sets:
         name, _, folder = text.partition("=")
         for seed in asked.seeds:
-            network = None
+            network = None  # of `auto`
             for who in asked.contestants:
                 kind, _, share = who.partition("@")
                 seconds = float(whole * Fraction(share or 1))
-                if (name, kind, seconds, seed) in done:
+                if row := done.get((name, kind, seconds, seed)):
+                    network = row["network"] if kind == "auto" else network
                     continue
                 if kind == "lightly":
                     row = lightly(asked.lightly, Path(folder), seconds, seed)
                 else:
-                    row, recipe = ours(kind, Path(folder), seconds, seed, machine, network)
-                    network = recipe if kind == "auto" else network
+                    row = ours(kind, Path(folder), seconds, seed, machine, network)
+                    network = row["network"] if kind == "auto" else network
                 row = {"set": name, "who": kind, "seconds": seconds, "seed": seed} | row
                 rows.append(row)
                 print(name, who, words(seconds), seed, row["judged"], flush=True)

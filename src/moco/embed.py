@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from moco import distributed
 from moco.data.decode import decode
-from moco.data.loader import leave_signals_to_the_main_process
 from moco.data.memory import Skipped
 from moco.data.source import Source, Unreadable
+from moco.data.workers import from_workers
 from moco.device import Placement
 from moco.errors import MocoError
 
@@ -55,14 +55,8 @@ class Prepared:
         kept: list[Tensor] = []
         index: list[int] = []
         skipped: Skipped = {}
-        loader = DataLoader(
-            _Centred(self.source, self.centre, self._own),
-            size,
-            num_workers=self.workers,
-            collate_fn=list,
-            worker_init_fn=leave_signals_to_the_main_process,
-        )
-        for items in loader:
+        centred = _Centred(self.source, self.centre, self._own)
+        for items in from_workers(centred, self.workers, batch=size, collate=list):
             good = [item for item in items if isinstance(item[1], Tensor)]
             skipped |= {i: why for i, why in items if isinstance(why, str)}
             index += [i for i, _ in good]

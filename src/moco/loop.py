@@ -11,7 +11,8 @@ import torch
 
 from moco import distributed
 from moco.data.ahead import ahead
-from moco.data.loader import Loader, Plan, killed_workers_are_told
+from moco.data.loader import Loader, Plan
+from moco.data.workers import killed_workers_are_told
 from moco.device import most_memory_gib
 from moco.encoder import Encoder
 from moco.health import chance, judge

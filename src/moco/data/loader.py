@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from moco.data.cutting import Cutter, cut_all
 from moco.data.groups import Groups
@@ -20,6 +17,7 @@ from moco.data.memory import Memory, Skipped
 from moco.data.order import order
 from moco.data.partners import Met, Names, Partners
 from moco.data.source import Sharded, Source
+from moco.data.workers import from_workers
 from moco.errors import MocoError
 from moco.recipe import Recipe
 
@@ -190,38 +188,11 @@ class WorkerLoader:
 
     def batches(self, plan: Plan, start: int) -> Iterator[Batch]:
         """Crops, cut by the workers; raises MocoError where no image can be read."""
-        loader = DataLoader(
-            _Steps(self.source, self.cutter, plan, start),
-            batch_size=None,
-            num_workers=self.workers,
-            worker_init_fn=leave_signals_to_the_main_process,
-            prefetch_factor=2 if self.workers else None,
-        )
-        for batch in loader:
+        for batch in from_workers(_Steps(self.source, self.cutter, plan, start), self.workers, ahead=2):
             if isinstance(batch, MocoError):
                 raise batch
             _beyond(self.source).update(batch.beyond)
             yield batch
-
-
-@contextmanager
-def killed_workers_are_told() -> Iterator[None]:
-    """Turn what torch raises about a killed worker, wherever the main process is then, into a sentence."""
-    try:
-        yield
-    except (RuntimeError, ConnectionResetError, EOFError) as error:  # the last two from the queue that it filled
-        if isinstance(error, RuntimeError) and not re.search(r"DataLoader worker .*(killed by|exited)", str(error)):
-            raise
-        raise MocoError(
-            "a process that decodes images was killed, for a lack of memory perhaps (--machine.workers sets how many "
-            "there are); the same command goes on from the last checkpoint"
-        ) from None
-
-
-def leave_signals_to_the_main_process(worker: int) -> None:
-    """Ctrl-C and a scheduler's SIGTERM reach all processes of a group; the main one alone decides when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _beyond(source: Source) -> set[int]:

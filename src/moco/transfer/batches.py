@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import Dataset, get_worker_info
 
 from moco import distributed
-from moco.data.loader import leave_signals_to_the_main_process
 from moco.data.memory import Skipped
 from moco.data.order import order
 from moco.data.source import Unreadable
+from moco.data.workers import from_workers
 from moco.errors import MocoError
 from moco.ops import draw
 from moco.transfer.kept import Kept
@@ -117,14 +117,8 @@ class Loader:
 
     def steps(self, start: int) -> Iterator[Step]:
         """Steps start, start + 1, ... to the end; raises MocoError where no image can be read."""
-        loader = DataLoader(
-            self._steps.since(start),
-            batch_size=None,
-            num_workers=self._workers,
-            worker_init_fn=leave_signals_to_the_main_process,
-            prefetch_factor=max(2, AHEAD // self._steps.recipe.batch) if self._workers else None,
-        )
-        for found in loader:
+        ahead = max(2, AHEAD // self._steps.recipe.batch)
+        for found in from_workers(self._steps.since(start), self._workers, ahead=ahead):
             step = found.opened() if isinstance(found, Parcel) else found
             if isinstance(step, MocoError):
                 raise step

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transform
 
 from moco import distributed
-from moco.data.loader import leave_signals_to_the_main_process
 from moco.data.source import Unreadable
+from moco.data.workers import from_workers
 from moco.device import Placement
 from moco.errors import MocoError
 from moco.recipe import Normalize
@@ -103,13 +103,7 @@ class Judge:
     def _own(self) -> Iterator[tuple[int, Annotated, Tensor]]:
         places = list(range(distributed.number(), len(self.part.images), distributed.count()))
         dataset = _Tests(self.recipe, self.part.images, places)
-        loader = DataLoader(
-            dataset,
-            batch_size=None,
-            num_workers=self.workers,
-            worker_init_fn=leave_signals_to_the_main_process,
-        )
-        for i, sample in zip(places, loader, strict=True):
+        for i, sample in zip(places, from_workers(dataset, self.workers), strict=True):
             if isinstance(sample, str):
                 raise MocoError(f"{self.part.images[i].name} is to be judged, but {sample}")
             yield i, self.part.images[i], sample

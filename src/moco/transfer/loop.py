@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from moco import distributed
-from moco.data.loader import killed_workers_are_told
+from moco.data.workers import killed_workers_are_told
 from moco.device import most_memory_gib
 from moco.machine import Machine
 from moco.run import checkpoint
