@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from torch.utils.data import Dataset
@@ -66,7 +67,5 @@ def test_a_worker_killed_while_the_loop_is_left_for_another_reason_prints_nothin
 
 def test_a_program_that_ends_amid_a_loop_ends():
     script = "from test_data_workers import *; items = from_workers(Squares(), 1); print(next(items) + 1)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parent, timeout=60, capture_output=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, timeout=60, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"1\n", b"")
