@@ -31,11 +31,17 @@ def some(data: Path, kind: str, part: str, most: int, wanted: Callable[[Json], b
     return content
 
 
-def coco_folder(data: Path, out: Path, kind: str, learn: int, judge: int) -> Path:
-    """`out` with so many images to learn from and to be judged on; those of keypoints show some."""
-    posed = "keypoints" in kind
+def posed(one: Json) -> bool:
+    """Whether an annotation is of someone large enough that most points can be seen."""
+    return one.get("num_keypoints", 0) >= 10 and one["bbox"][3] >= 200
+
+
+def coco_folder(
+    data: Path, out: Path, kind: str, learn: int, judge: int, wanted: Callable[[Json], bool] = lambda _: True
+) -> Path:
+    """`out` with so many images to learn from and to be judged on, which have an annotation that is wanted."""
     for part, most in (("train", learn), ("val", judge)):
-        content = some(data, kind, part, most, lambda one: not posed or one.get("num_keypoints", 0) > 0)
+        content = some(data, kind, part, most, wanted)
         _write(out / "annotations" / f"{kind}_{part}2017.json", content)
         _images(data, out, part, content)
     return out

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from measure import versions
-from small_layouts import cityscapes_folder, coco_folder, lvis_folder
+from small_layouts import cityscapes_folder, coco_folder, lvis_folder, posed
 
 from moco.commands.transfer import named_task, share_of, transfer
 from moco.device import place
@@ -43,6 +43,7 @@ Changes = dict[str, Any]
 REGIONS: Changes = {"parts.before_nms": (400, 200), "parts.after_nms": (150, 60), "parts.rois": 32}
 PYRAMID: Changes = {**REGIONS, "parts.anchors": (8, 16, 32, 64, 128)}
 AT_128: Changes = {"batch": 4, "views.short": (128,), "views.test": 128, "views.longest": 192, "optim.lr": 0.16}
+AT_192: Changes = {**AT_128, "views.short": (192,), "views.test": 192, "views.longest": 288}
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ SHOWS = {
     ),
     "persons": Show(
         "keypoints",
-        lambda data, out: coco_folder(data / "coco_tiny", out, "person_keypoints", 16, 24),
-        {**AT_128, **PYRAMID, "schedule.steps": 400},
+        lambda data, out: coco_folder(data / "coco_tiny", out, "person_keypoints", 8, 24, posed),
+        {**AT_192, **PYRAMID, "schedule.steps": 500},
     ),
     "fly": Show(
         "keypoints",
@@ -86,7 +87,7 @@ SHOWS = {
     "nuclei": Show(
         "detect-coco",
         lambda data, out: coco_folder(data / "nuclei_dsb2018", out, "instances", 60, 24),
-        {**AT_128, **PYRAMID, "schedule.steps": 200},
+        {**AT_192, **PYRAMID, "schedule.steps": 500},
     ),
     "vocseg": Show(
         "segment-voc",

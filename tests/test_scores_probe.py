@@ -41,6 +41,12 @@ def test_rotation_decides_where_it_finds_anything():
     assert merits[0] > merits[1]
 
 
+def test_among_encoders_that_rotation_cannot_tell_from_the_best_retrieval_decides():
+    merits = merit([scores(0.5, 0.1), scores(0.495, 0.3), scores(0.491, 0.2), scores(0.48, 0.9)])
+    assert sorted(range(4), key=lambda i: -merits[i]) == [1, 2, 0, 3]
+    assert np.isclose(sum(merits), 0)
+
+
 def test_retrieval_decides_where_images_have_no_up_and_down():
     merits = merit([scores(0.26, 0.1), scores(0.25, 0.9)])
     assert merits[0] < merits[1]
