@@ -14,6 +14,7 @@ import numpy as np
 from moco import distributed
 from moco.commands.logged import logged_trial
 from moco.commands.tell import Teller, listener
+from moco.commands.transfer_page import write_page
 from moco.device import Placement, find_device, place_all
 from moco.errors import MocoError
 from moco.loggers.table import refuse_unknown_or_missing
@@ -31,7 +32,6 @@ from moco.transfer.layouts.annotated import Part, read_as, refuse_complaints, su
 from moco.transfer.layouts.open import open_parts
 from moco.transfer.loop import transfer_loop
 from moco.transfer.model_file import save_model
-from moco.transfer.page import write_page
 from moco.transfer.recipe import RECIPE, TASKS, Transfer, Trial
 from moco.transfer.results import Outcome, headline, write_results
 from moco.transfer.starts import Start, open_starts
@@ -121,8 +121,8 @@ def _told(
     draw_curves(out / "curves.png", headline(recipe), outcomes)
     first = [one for one in planned if (one.trial.labels, one.trial.seed) == _first(planned)]
     pictures = write_gallery(out / "pictures", judged, [(o.start.name, out / o.folder / "model.pt") for o in first])
-    write_page(out / "report.html", recipe, lines, out / "curves.png", pictures)
-    return [*lines, "", f"{out / 'report.html'} shows them with curves and pictures"]
+    page = write_page(out, recipe, outcomes, pictures)
+    return [*lines, "", f"{page} shows them with curves and pictures"]
 
 
 def _first(planned: Sequence[Planned]) -> tuple[float, int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from moco.commands.transfer_page import write_page
 from moco.errors import MocoError
 from moco.run.directory import RunDirectory
 from moco.transfer.curves import draw_curves
-from moco.transfer.page import write_page
 from moco.transfer.recipe import RECIPE, Trial
 from moco.transfer.results import Outcome, headline, write_results
 
@@ -24,8 +24,6 @@ def report_transfer(path: Path) -> Path:
     if not judged:
         raise MocoError(f"{path} has no run that was judged yet; a report is written when there is one")
     recipe = judged[0].trial.recipe
-    lines = write_results(path, recipe, judged)
+    write_results(path, recipe, judged)
     draw_curves(path / "curves.png", headline(recipe), judged)
-    page = path / "report.html"
-    write_page(page, recipe, lines, path / "curves.png", sorted((path / "pictures").glob("*.png")))
-    return page
+    return write_page(path, recipe, judged, sorted((path / "pictures").glob("*.png")))

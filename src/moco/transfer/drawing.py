@@ -67,10 +67,11 @@ def _draw_points(
     colour: Colour,
     wide: int,
 ) -> None:
+    known = np.isfinite(points[:, 0])
     for a, b in skeleton:
-        if max(a, b) < len(points):
+        if max(a, b) < len(points) and known[a] and known[b]:
             drawing.line((*map(float, points[a, :2]), *map(float, points[b, :2])), fill=colour, width=wide)
-    for x, y in points[:, :2]:
+    for x, y in points[known, :2]:
         drawing.ellipse((x - wide, y - wide, x + wide, y + wide), fill=(255, 255, 255), outline=colour)
 
 
@@ -84,10 +85,10 @@ def draw_classes(image: NDArray[np.uint8], labels: NDArray[np.int64]) -> Image.I
 
 
 def true_things(image: Annotated) -> Predicted:
-    """What is annotated, as if it had been found with certainty."""
+    """What is annotated, as if it had been found with certainty; keypoints that nobody saw are nowhere (NaN)."""
     things = [thing for thing in image.things if not thing.crowd]
     outlines = [rle(t.outline, image.width, image.height) for t in things if t.outline is not None]
-    points = [t.points for t in things if t.points is not None]
+    points = [np.where(t.points[:, 2:] > 0, t.points, np.nan) for t in things if t.points is not None]
     whole = len(things) > 0
     return Predicted(
         0,

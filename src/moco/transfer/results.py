@@ -27,11 +27,13 @@ class Outcome:
     trial: Trial
     rows: list[Row]
     """Rows of the log with scores, in order."""
+    folder: Path = Path()
+    """Where the run is."""
 
     @classmethod
     def read(cls, folder: Path, start: str, trial: Trial) -> Outcome:
         """From the log of a run."""
-        return cls(start, trial, [row for row in read_log(folder / "log.jsonl") if "loss" not in row])
+        return cls(start, trial, [row for row in read_log(folder / "log.jsonl") if "loss" not in row], folder)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -47,6 +49,22 @@ def headline(recipe: Transfer) -> str:
     return "keypoint AP" if finds == "keypoints" else HEADLINE[recipe.metric]
 
 
+@dataclass(frozen=True)
+class Table:
+    """What is compared at one share of the labels, in points of 100."""
+
+    about: str
+    metrics: list[str]
+    rows: list[tuple[str, list[str]]]
+    """A start, and a cell for each metric."""
+
+    @property
+    def lines(self) -> list[str]:
+        """In Markdown."""
+        head = [f"| start | {' | '.join(self.metrics)} |", f"|---|{'---|' * len(self.metrics)}"]
+        return [*head, *(f"| {start} | {' | '.join(cells)} |" for start, cells in self.rows)]
+
+
 def write_results(out: Path, recipe: Transfer, outcomes: Sequence[Outcome]) -> list[str]:
     """Write results.json and results.md; the lines of the tables."""
     content = [
@@ -60,14 +78,17 @@ def write_results(out: Path, recipe: Transfer, outcomes: Sequence[Outcome]) -> l
         for one in outcomes
     ]
     write_text(out / "results.json", json.dumps({"task": recipe.name, "runs": content}, indent=2) + "\n")
-    lines = tables(recipe, outcomes)
-    write_text(out / "results.md", "\n".join(lines) + "\n")
-    return lines
-
-
-def tables(recipe: Transfer, outcomes: Sequence[Outcome]) -> list[str]:
-    """A table in Markdown for each share of the labels, in points of 100."""
     lines: list[str] = []
+    for table in tables(recipe, outcomes):
+        lines += ["", f"**{recipe.name}**, {table.about}", "", *table.lines]
+    lines += ["", note] if (note := in_brackets(outcomes)) else []
+    write_text(out / "results.md", "\n".join(lines[1:]) + "\n")
+    return lines[1:]
+
+
+def tables(recipe: Transfer, outcomes: Sequence[Outcome]) -> list[Table]:
+    """One for each share of the labels."""
+    found = []
     for share in dict.fromkeys(one.trial.labels for one in outcomes):
         here = [one for one in outcomes if one.trial.labels == share]
         seeds = sorted({one.trial.seed for one in here})
@@ -75,16 +96,19 @@ def tables(recipe: Transfer, outcomes: Sequence[Outcome]) -> list[str]:
         starts = list(dict.fromkeys(one.start for one in here))
         shown = f"{share:.0%} of the labels, " if share != 1 else ""
         many = f"mean ± standard deviation of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
-        steps = recipe.schedule.steps
-        lines += ["", f"**{recipe.name}**, {shown}{steps:,} steps, {many}", ""]
-        lines += [f"| start | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
         first = {m: _values(here, starts[0], m) for m in metrics}
-        for start in starts:
-            cells = [_cell(_values(here, start, m), None if start == starts[0] else first[m]) for m in metrics]
-            lines.append(f"| {start} | {' | '.join(cells)} |")
-    if len({one.start for one in outcomes}) > 1:
-        lines += ["", f"In brackets: the difference to {outcomes[0].start}, seed by seed."]
-    return lines[1:]
+        rows = [
+            (start, [_cell(_values(here, start, m), None if start == starts[0] else first[m]) for m in metrics])
+            for start in starts
+        ]
+        found.append(Table(f"{shown}{recipe.schedule.steps:,} steps, {many}", metrics, rows))
+    return found
+
+
+def in_brackets(outcomes: Sequence[Outcome]) -> str:
+    """What the differences in brackets are; nothing where there are none."""
+    several = len({one.start for one in outcomes}) > 1
+    return f"In brackets: the difference to {outcomes[0].start}, seed by seed." if several else ""
 
 
 def _values(outcomes: Sequence[Outcome], start: str, metric: str) -> dict[int, float]:
