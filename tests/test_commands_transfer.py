@@ -91,7 +91,7 @@ def test_each_task_trains_and_is_judged(task, tmp_path):
     assert len(list((out / "pictures").glob("*.png"))) == 4, "a picture of each test image"
     page = (out / "report.html").read_text()
     assert page.count("<img") == 5
-    assert "<td>random</td>" in page
+    assert '<td class="name">random</td>' in page
     first = next(i for i, note in enumerate(heard.notes) if note.startswith("1 of 1"))
     assert "a step of 4 images takes" in heard.notes[first - 1], "an estimate comes before the first step"
 
