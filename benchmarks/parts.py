@@ -212,7 +212,7 @@ def measured(images: Set, views: str, name: str, steps: int, seed: int, placemen
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """Points of kNN above the base, set by set."""
+    """Points of kNN above the base, set by set; in brackets the kNN itself, where the base was not measured."""
     sets = list(dict.fromkeys((row["set"], row["base steps"]) for row in rows))
     print("| part | cost of a step | " + " | ".join(f"{name}, {steps}" for name, steps in sets) + " | mean |")
     print("|---|---|" + "---|" * (len(sets) + 1))
@@ -228,11 +228,11 @@ def table(rows: list[dict[str, Any]]) -> None:
         for place_ in sets:
             own, base = knn(part, place_), knn("base", place_)
             if own is None or base is None:
-                cells.append("")
+                cells.append("" if own is None else f"({own:.1f})")
                 continue
             cells.append(f"{own:.1f}" if part == "base" else f"{own - base:+.1f}")
             gains.append(own - base)
-        print(f"| {part} | {cost:.2f} | {' | '.join(cells)} | {np.mean(gains):+.1f} |")
+        print(f"| {part} | {cost:.2f} | {' | '.join(cells)} | {f'{np.mean(gains):+.1f}' if gains else ''} |")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moco.auto.plan import MOST_PASSES, Rate, choose, flops, outlook, rates
+from moco.auto.plan import MOST_PASSES, Rate, choose, flops, outlook, rates, wanted
 from moco.recipe.auto import LADDER, DataFacts, Network, networks
 
 SMALL = Network("resnet10w16", "half", 32, 0)
@@ -29,7 +29,7 @@ def test_networks_far_beyond_the_time_are_told_from_their_cost_and_not_measured(
         measured.append(network)
         return 0.001
 
-    found = rates([SMALL, MIDDLE, LARGE], measure, 200.0)
+    found = rates([SMALL, MIDDLE, LARGE], measure, 200.0, 10_000)
     assert measured == [SMALL, MIDDLE]
     assert [r.measured for r in found] == [True, True, False]
     assert found[2].seconds == pytest.approx(0.001 * flops(LARGE) / flops(MIDDLE))
@@ -50,6 +50,19 @@ def test_no_image_is_seen_more_often_than_in_the_longest_runs_of_the_papers():
     assert "change nothing" in outlook(found, 10_000, 100, length)
 
 
+def test_a_larger_network_is_taken_where_a_smaller_one_would_have_seen_few_images_as_often_as_can_be():
+    found = [Rate(SMALL, 0.001, True), Rate(MIDDLE, 0.004, True), Rate(LARGE, 0.01, True)]
+    assert choose(found, 6000, 10_000, "100 min")[0].network == MIDDLE
+    length, _ = choose(found, 6000, 1500, "100 min")
+    assert (length.network, length.images) == (LARGE, 600_000)
+
+
+def test_few_images_do_not_make_every_network_worth_its_cost():
+    assert wanted(LARGE, 16) == 250_000
+    assert wanted(LARGE, 1_000) == 400_000
+    assert wanted(LARGE, 1_000_000) == 1_000_000
+
+
 def test_four_times_the_time_is_told_with_its_network_and_passes():
     found = [Rate(SMALL, 0.001, True), Rate(MIDDLE, 0.004, True)]
     length, _ = choose(found, 200, 10_000, "200 s")
@@ -59,7 +72,7 @@ def test_four_times_the_time_is_told_with_its_network_and_passes():
 @pytest.mark.parametrize(
     ("fixed", "found"),
     [
-        ({}, [("resnet10w16", "half", 32), ("resnet10w32", "half", 32)]),
+        ({}, [(name, "half", 32) for name in ("resnet10w16", "resnet10w32", "resnet10w64", "resnet18")]),
         ({"encoder.backbone": "resnet18w16"}, [("resnet18w16", "half", 32)]),
         ({"encoder.backbone": "convnext_tiny"}, [("convnext_tiny", "imagenet", 32)]),
         (

@@ -15,6 +15,12 @@ from moco.recipe.auto import Length, Network
 MOST_PASSES = 800
 """How often each image is seen at most: the longest run of the papers. A time that allows more is not used up."""
 
+CAPPED = 0.5
+"""A network that sees this share of all that can be seen of few images is worth its cost: a smaller one leaves time."""
+
+LEAST = 0.25
+"""Share of the images that a network is worth which it sees at least, however few there are."""
+
 HOPELESS = 0.5
 """A network is not measured where its cost says that it would see less than this share of the images it is worth."""
 
@@ -37,14 +43,25 @@ def flops(network: Network) -> float:
     return float(counter.get_total_flops())
 
 
-def rates(networks: Sequence[Network], measure: Callable[[Network], float], seconds: float) -> list[Rate]:
+def wanted(network: Network, images: int) -> float:
+    """How many images, repeats counted, a network has to see of a set of so many to be worth its cost."""
+    return max(LEAST * network.worth, min(network.worth, CAPPED * MOST_PASSES * images))
+
+
+def fitting(found: Sequence[Rate], seconds: float, images: int) -> list[Rate]:
+    """Those that see what they are worth in so many seconds; the cheapest where none does."""
+    kept = [rate for rate in found if seconds / rate.seconds >= wanted(rate.network, images)]
+    return kept or list(found[:1])
+
+
+def rates(networks: Sequence[Network], measure: Callable[[Network], float], seconds: float, images: int) -> list[Rate]:
     """The rate of each network, the cheapest first; those far beyond the time are told, not measured."""
     found: list[Rate] = []
     measured: tuple[float, float] | None = None
     for network in networks:
         cost = flops(network)
         told = measured[0] * cost / measured[1] if measured else 0.0
-        if measured and seconds / told < HOPELESS * network.worth:
+        if measured and seconds / told < HOPELESS * wanted(network, images):
             found.append(Rate(network, told, measured=False))
             continue
         took = measure(network)
@@ -55,16 +72,16 @@ def rates(networks: Sequence[Network], measure: Callable[[Network], float], seco
 
 def choose(found: Sequence[Rate], seconds: float, images: int, time: str) -> tuple[Length, Rate]:
     """The network for so many seconds and a set of so many images, how many of them it sees, and its rate."""
-    fitting = [rate for rate in found if seconds / rate.seconds >= rate.network.worth]
-    rate = fitting[-1] if fitting else found[0]
+    enough = fitting(found, seconds, images)
+    rate = enough[-1]
     seen = int(min(seconds / rate.seconds, MOST_PASSES * images))
     network = rate.network
     why = f"{1 / rate.seconds:,.0f} images/s here with {network.backbone} at {network.size} px"
-    finer = next((r for r in found if r.network.worth > network.worth and r not in fitting), None)
+    finer = next((r for r in found if r.network.worth > network.worth and r not in enough), None)
     if finer is not None:
         other = finer.network
         why += f"; {other.backbone} at {other.size} px would see {seconds / finer.seconds:,.0f} images, and pays from "
-        why += f"about {other.worth:,} on"
+        why += f"about {wanted(other, images):,.0f} on"
     return Length(network, seen, time, why), rate
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from moco import distributed
 from moco.auto.budget import SEARCH, Budget, budget, words
-from moco.auto.plan import Rate, choose, outlook, rates
+from moco.auto.plan import Rate, choose, fitting, outlook, rates
 from moco.auto.rates import seconds_an_image
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
@@ -82,13 +82,14 @@ class _Fit:
             recipe, _ = self._auto(self._facts, self._untried, fixed)
             steps = recipe.steps or (self._facts.images // recipe.batch) * (recipe.epochs or 0)
             own = Network(recipe.encoder.backbone, recipe.encoder.stem, recipe.image_size, 0)
-            found = rates([own], self._measure, 1.0)
+            found = rates([own], self._measure, 1.0, self._facts.images)
             took = steps * recipe.batch * found[0].seconds
             chances = SEARCH * took
         else:
             self._say_the_time(self._budget)
             asked = networks(self._facts, fixed)
-            found = rates(asked, self._measure, self._budget.left(self._spent + self._budget.search))
+            left = self._budget.left(self._spent + self._budget.search)
+            found = rates(asked, self._measure, left, self._facts.images)
             chances = self._budget.search
         searched = self._views(found, chances)
         views = self._ask.views or (searched.views if searched else self._untried)
@@ -129,8 +130,7 @@ class _Fit:
     def _left(self, given: Budget, found: list[Rate]) -> float:
         """Seconds for steps: without the looks at the encoder on the way, told from the rate of the steps."""
         left = given.left(self._spent)
-        fitting = [r for r in found if left / r.seconds >= r.network.worth]
-        rate = (fitting or found[:1])[-1].seconds
+        rate = fitting(found, left, self._facts.images)[-1].seconds
         return max(left - (LOOKS + 1) * (LOOKED_AT + self._watched / 4) * rate, left / 2)
 
     def _images(self, size: int) -> Memory:
@@ -194,7 +194,7 @@ class _Fit:
         if self._budget is None:
             return found[-1]
         left = self._budget.left(self._spent + self._budget.search)
-        return next((r for r in reversed(found) if left / r.seconds >= r.network.worth), found[0])
+        return fitting(found, left, self._facts.images)[-1]
 
     def _reason(self, views: str, searched: Searched | None) -> Choice:
         if self._ask.views_are_set:

@@ -72,11 +72,11 @@ class Network:
 LADDER = (
     Network("resnet10w16", "half", 32, 0),
     Network("resnet10w32", "half", 32, 100_000),
-    Network("resnet10w32", "half", 48, 400_000),
-    Network("resnet10w64", "half", 48, 1_000_000),
-    Network("resnet18", "half", 64, 2_000_000),
-    Network("resnet18", "imagenet", 128, 5_000_000),
-    Network("resnet18", "imagenet", 192, 10_000_000),
+    Network("resnet10w64", "half", 32, 1_500_000),
+    Network("resnet18", "half", 32, 4_000_000),
+    Network("resnet18", "half", 64, 6_000_000),
+    Network("resnet18", "imagenet", 128, 8_000_000),
+    Network("resnet18", "imagenet", 192, 12_000_000),
     Network("resnet50", "imagenet", 224, 20_000_000),
 )
 """Networks in the order of their cost, for runs whose length is a time."""
