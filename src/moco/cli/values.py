@@ -17,7 +17,7 @@ class Values:
     bands: str | None = None
     """Which bands are learnt from: 0,1,2,7 or gray or rgb; by default all that the files have."""
     range: str | None = None
-    """What is black and white: 0,4095, percentile, image or window (DICOM); by default found in the data."""
+    """What is black and white: 0,4095, percentile, image, window or shown (DICOM); by default found in the data."""
     no_data: float | None = None
     """A value that says that nothing was measured, such as -9999; by default what a GeoTIFF tells."""
     pages: str | None = None

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from moco.data.measure import Measured, measure
 from moco.data.native import open_native
 from moco.data.plain import MOST_SIDE
-from moco.data.ranged import FULL, other_windows, ranged
-from moco.data.seen import chosen, refuse_other_bands
+from moco.data.ranged import FULL, as_told, other_windows, ranged
+from moco.data.seen import as_shown, chosen, refuse_other_bands
 from moco.data.source import Source, Unreadable, native, read_in_any_order
 from moco.data.survey import Survey
 from moco.data.values import Facts, Native, Values
@@ -30,7 +30,7 @@ class Asked:
     bands: str | None = None
     """`gray`, `rgb`, or numbers: `0,1,2,7`."""
     range: str | None = None
-    """`0,4095`, `percentile`, `image`, `window`."""
+    """`0,4095`, `percentile`, `image`, `window`, `shown`."""
     no_data: float | None = None
     pages: str | None = None
     """`all`, `first`, `middle`, `max`."""
@@ -90,7 +90,8 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
             colour, bands, of = "bands", (0,), 1
         elif pages == "first" and not asked.tiles:
             return Decided(None, lines=(*odd, *of_pages))
-    kind = _type(alike)
+    shown = as_told(asked.range, alike)
+    kind: Type = "float32" if shown else _type(alike)
     no_data = asked.no_data if asked.no_data is not None else _told(alike)
     count = {"rgb": 3, "gray": 1}.get(colour, len(bands))
     rough = Pixels(
@@ -100,6 +101,7 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
         kind=kind,
         black=(FULL[kind][0],) * count,
         white=(FULL[kind][1],) * count,
+        shown=shown,
         no_data=no_data,
         pages=pages,
         tiles=asked.tiles,
@@ -202,7 +204,7 @@ def _decoded(source: Source, facts: Survey, rough: Pixels, kind: Type) -> list[V
     images, reason = [], ""
     for i in _spread(own):
         try:
-            image = open_native(native(source, i))
+            image = as_shown(open_native(native(source, i)), rough)
             refuse_other_bands(image.facts, rough)
             images.append(chosen(_some(image), image.facts, rough))
         except Unreadable as error:
@@ -249,6 +251,8 @@ def _range(pixels: Pixels) -> str:
     """The range of one channel, or the widest of several, for a person."""
     if pixels.own_range:
         return "each image's own"
+    if pixels.shown:
+        return "as the files say to show them"
     if len({*zip(pixels.black, pixels.white, strict=True)}) == 1:
         return f"{pixels.black[0]:,g} to {pixels.white[0]:,g}"
     return f"from {min(pixels.black):,g} and up to {max(pixels.white):,g}, each band its own"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from moco.data.labelled import Labelled
 from moco.data.native import open_native
 from moco.data.opened import Opened
-from moco.data.seen import chosen, filled
+from moco.data.seen import as_shown, chosen, filled
 from moco.data.source import Hints, Source, Unreadable, native, read_in_any_order
 from moco.data.values import Facts, Native, Values
 from moco.errors import MocoError
@@ -100,7 +100,7 @@ class Pieces:
     def native(self, i: int) -> Native:
         """The piece, opened; raises Unreadable."""
         file, page, top, left = (int(n) for n in self.rows[i])
-        return _Piece(open_native(native(self.whole, file)), page, top, left, self.pixels.tiles)
+        return _Piece(as_shown(open_native(native(self.whole, file)), self.pixels), page, top, left, self.pixels.tiles)
 
     def raw(self, i: int) -> Opened:
         """Pieces are only read as the data set says: see `seen`."""
@@ -114,7 +114,7 @@ class Pieces:
         """The pieces of one file, and how many were empty."""
         p = self.pixels
         try:
-            image = open_native(native(self.whole, file))
+            image = as_shown(open_native(native(self.whole, file)), self.pixels)
             pages = {"all": list(range(image.pages)), "first": [0], "middle": [image.pages // 2], "max": [_ALL_PAGES]}
             places = [(top, left) for top in _starts(image.facts.height, p) for left in _starts(image.facts.width, p)]
             rows = [(file, page, top, left) for page in pages[p.pages] for top, left in places]

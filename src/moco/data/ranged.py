@@ -28,6 +28,12 @@ def ranged(rough: Pixels, found: Measured, asked: str | None, looks: Sequence[Fa
     """With black and white, and why these; raises MocoError for a range that is none."""
     low, high = found.percentiles
     same = rough.channels
+    if rough.shown:
+        most = Counter(one.curve for one in looks if one.curve).most_common(1)
+        why = (
+            "each by its own window, sigmoid or table, as asked" if asked else f"by {most[0][0]}, which they tell alike"
+        )
+        return replace(rough, black=(0.0,) * same, white=(1.0,) * same), why
     if asked == "image":
         black, white = FULL[rough.kind]
         whole = replace(rough, black=(black,) * same, white=(white,) * same, own_range=True)
@@ -59,7 +65,7 @@ def _numbers(asked: str) -> tuple[float, float]:
     try:
         black, white = (float(word) for word in asked.split(","))
     except ValueError:
-        raise MocoError(f"--range {asked}: two numbers such as 0,4095; or percentile, image or window") from None
+        raise MocoError(f"--range {asked}: two numbers such as 0,4095; or percentile, image, window or shown") from None
     if not black < white:
         raise MocoError(f"--range {asked}: black comes first and is the smaller of the two")
     return black, white
@@ -70,26 +76,47 @@ def _window(asked: str | None, looks: Sequence[Facts]) -> tuple[tuple[float, flo
     told = [one.window for one in looks if one.window is not None]
     if asked == "window":
         if not told:
-            raise MocoError("--range window: no file looked at tells a window; 0,4095, percentile or image")
+            shown = ", or shown (as their sigmoids or tables say)" if any(one.curve for one in looks) else ""
+            raise MocoError(f"--range window: no file looked at tells a window; 0,4095, percentile or image{shown}")
         black, white = (float(v) for v in np.median(told, axis=0))
         return (black, white), f"the middle of the windows that {len(told)} of {len(looks)} files tell, as asked"
-    most, count = Counter(told).most_common(1)[0] if told else (None, 0)
+    alike = [one.window for one in looks if one.window is not None and not one.own_windows]
+    most, count = Counter(alike).most_common(1)[0] if alike else (None, 0)
     if most is None or count < _ALIKE * len(looks):
         return None
     return most, "the window that the files tell"
 
 
+def as_told(asked: str | None, looks: Sequence[Facts]) -> bool:
+    """Whether each file is seen as it says to be shown: as asked, or where nearly all tell one sigmoid or table.
+
+    Raises MocoError where it is asked for and none says how.
+    """
+    curves = Counter(one.curve for one in looks if one.curve and not one.own_windows)
+    if asked == "shown" and not curves and all(one.window is None for one in looks):
+        raise MocoError("--range shown: no file looked at says how to show it; 0,4095, percentile or image")
+    if asked is not None:
+        return asked == "shown"
+    return bool(curves) and max(curves.values()) >= _ALIKE * len(looks) and _window(None, looks) is None
+
+
 def other_windows(pixels: Pixels, looks: Sequence[Facts]) -> str:
     """What there is to say of windows that were told and not taken; empty where there is nothing."""
-    told = {one.window for one in looks if one.window is not None}
+    told = {one.window for one in looks if one.window is not None and not one.own_windows}
+    differ = sum(one.own_windows for one in looks)
+    curves = {one.curve for one in looks if one.curve}
     taken = any(
         (black, white) == window for window in told for black, white in zip(pixels.black, pixels.white, strict=True)
     )
-    if not told or taken or pixels.own_range:
+    if taken or pixels.own_range or pixels.shown or not (told or differ or curves):
         return ""
+    words = [f"{len(told)} window{'s' * (len(told) > 1)}"] if told else []
+    words += [f"windows of each frame's own in {differ} of them"] if differ else []
+    words += [f"{len(curves)} sigmoid{'s' * (len(curves) > 1)} or table{'s' * (len(curves) > 1)}"] if curves else []
+    middle = "--range window takes the middle one for all, " if told or differ else ""
     return (
-        f"the files tell {len(told)} window{'s' * (len(told) > 1)} to show them by, which are not learnt from; "
-        "--range window takes the middle one for all"
+        f"the files tell {' and '.join(words)} to show them by, which are not learnt from; "
+        f"{middle}--range shown {'each' if middle else 'takes each'} file's own"
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from moco.data.native import open_native
 from moco.data.opened import Header, Opened
 from moco.data.source import Hints, Sharded, Source, Unreadable, native
-from moco.data.values import Facts, Native, Values
+from moco.data.values import Facts, Native, Values, shown_as_told
 from moco.recipe.pixels import Pixels
 
 _MOST = {"uint8": 255.0, "uint16": 65535.0}
@@ -51,7 +51,7 @@ class Seen:
 
     def raw(self, i: int) -> Opened:
         """The image with its header read; raises Unreadable where it differs from the data set."""
-        opened = open_native(native(self.source, i))
+        opened = as_shown(open_native(native(self.source, i)), self.pixels)
         return _Seen(opened, self.pixels, lambda: self.beyond.add(i))
 
     def native(self, i: int) -> Any:
@@ -94,7 +94,12 @@ class _SeenShards(Seen):
 
 def open_seen(raw: Any, pixels: Pixels) -> Opened:
     """What `native` gives, opened as the data set is; raises Unreadable where it differs."""
-    return _Seen(open_native(raw), pixels)
+    return _Seen(as_shown(open_native(raw), pixels), pixels)
+
+
+def as_shown(image: Native, pixels: Pixels) -> Native:
+    """The image; where the data set is read so, as its file says to show it."""
+    return shown_as_told(image) if pixels.shown else image
 
 
 class _Seen:

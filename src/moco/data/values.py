@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,10 @@ class Facts:
     no_data: float | None = None
     window: tuple[float, float] | None = None
     """The values that the file says to show as black and white, as DICOM's window does."""
+    own_windows: bool = False
+    """Its frames tell several, of which `window` is the middle."""
+    curve: str = ""
+    """In words, by what else than a straight line the file says to show it: DICOM's sigmoid or table."""
     container: str = ""
     """What wrote it, where that says something about the image: GeoTIFF, OME-TIFF, ImageJ, DICOM."""
 
@@ -57,6 +61,22 @@ class Native(Protocol):
         `reduction` (1, 2, 4 or 8) is how many times smaller it may be.
         """
         ...
+
+
+def shown_as_told(image: Native) -> Native:
+    """An image in shares, float32, from black to white as its file says to show it, where its format can say so."""
+    return _Shown(image) if hasattr(image, "shown") else image
+
+
+class _Shown:
+    def __init__(self, image: Any) -> None:
+        self._image = image
+        self.pages: int = image.pages
+        self.facts: Facts = replace(image.facts, type="float32", white=None)
+
+    def values(self, page: int = 0, reduction: int = 1) -> Values:
+        shares: Values = self._image.shown(page)
+        return shares
 
 
 def type_of(dtype: np.dtype[Any]) -> Type:

@@ -29,6 +29,8 @@ class Pixels:
     """And the value that becomes 1; what lies beyond the two is clipped."""
     own_range: bool = False
     """Each image from its own darkest to its own brightest value instead."""
+    shown: bool = False
+    """Each file as it says to be shown (DICOM's window, sigmoid or table, frame by frame): shares from 0 to 1."""
     no_data: float | None = None
     """A value that says that nothing was measured; it becomes black, as does what is not finite."""
     pages: Literal["first", "all", "middle", "max"] = "first"
