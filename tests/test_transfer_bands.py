@@ -8,10 +8,11 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
-from test_commands_transfer import run
+from test_commands_transfer import Heard, run
 from transfer_data import make_masks, make_voc
 
 import moco
+from moco.commands.check_annotated import check_annotated
 from moco.commands.predict import predict
 from moco.encoder import build_encoder
 from moco.errors import MocoError
@@ -70,6 +71,51 @@ def test_things_are_found_in_one_band_of_16_bits(tmp_path):
     assert len(folders) == 2
     for folder in folders:
         assert moco.load_transfer(out / folder).model.body.stages.conv1.in_channels == 1
+
+
+def test_untrained_alone_takes_the_bands_that_the_images_have(tmp_path):
+    data = make_masks(tmp_path / "data", train=4, test=2)
+    deepened(data / "images", 4)
+    heard = Heard()
+    out = run("segment", data, tmp_path / "out", heard=heard, looks=1)
+    assert any("images are read as 4 channels (bands 0 to 3 of 4) of 16 bits" in note for note in heard.notes)
+    model = moco.load_transfer(out)
+    assert model.fitted.pixels.channels == len(model.fitted.normalize.mean) == 4
+
+
+def test_a_check_reads_images_as_an_untrained_encoder_of_them_does(tmp_path):
+    data = make_masks(tmp_path / "data", train=8, test=4)
+    deepened(data / "images", 4)
+    lines, too_many = check_annotated("segment", data)
+    assert not too_many
+    assert lines[0].startswith(
+        "images are read as 4 channels (bands 0 to 3 of 4) of 16 bits; black to white: 0 to 4,095"
+    )
+    assert "a start is trained on 4 channels alike" in lines[1]
+    path = next((data / "images" / "train").glob("*.tif"))
+    tifffile.imwrite(path, tifffile.imread(path)[..., :3], photometric="rgb")
+    lines, too_many = check_annotated("segment", data)
+    assert too_many
+    assert any(f"{path.name}: 3 bands, and files of this data set have 4" in line for line in lines)
+
+
+def test_a_check_reads_images_as_the_start_was_trained_on_them(tmp_path):
+    data = make_masks(tmp_path / "data", train=8, test=4)
+    deepened(data / "images", 4)
+    four = encoder_of(FOUR, tmp_path / "four.pt")
+    assert check_annotated("segment", data, start=str(four))[1] is False
+    gray = encoder_of(GRAY, tmp_path / "gray.pt")
+    lines, too_many = check_annotated("segment", data, start=str(gray))
+    assert too_many
+    assert lines[0].startswith("images are read as one channel (the images are gray) of 16 bits")
+    assert "gray.pt was trained on them" in lines[0]
+    assert any("4 bands, and files of this data set have 1" in line for line in lines)
+
+
+def test_photographs_stay_photographs_to_a_check_and_to_an_untrained_encoder(tmp_path):
+    data = make_voc(tmp_path / "data", train=4, test=2)
+    lines, _ = check_annotated("detect-voc", data)
+    assert not any("images are read as" in line for line in lines)
 
 
 def test_an_image_is_read_as_shares_of_the_range(tmp_path):

@@ -30,6 +30,8 @@ class Check:
     """With --task: the part to learn from, as for moco transfer."""
     test: str | None = None
     """With --task: the part to be judged on."""
+    start: str | None = None
+    """With --task: what is to be fine-tuned, as for moco transfer; images are read as it was trained on them."""
 
 
 def run(arguments: list[str]) -> Answer:
@@ -48,7 +50,7 @@ def run(arguments: list[str]) -> Answer:
     if asked.task is not None:
         from moco.commands.check_annotated import check_annotated
 
-        lines, too_many = check_annotated(asked.task, asked.data, asked.train, asked.test)
+        lines, too_many = check_annotated(asked.task, asked.data, asked.train, asked.test, asked.start)
         for line in lines:
             tell.note(line)
         return Answer({"lines": lines, "stops_a_run": too_many}, 1 if too_many else 0)

@@ -8,26 +8,39 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from moco.commands.transfer import named_task
+from moco.data.decide import Decided
+from moco.data.said import in_words
 from moco.data.source import Unreadable
 from moco.machine import Machine, cores
-from moco.transfer.layouts.annotated import Annotated, Complaint, Part, summary
+from moco.transfer.layouts.annotated import Annotated, Complaint, Part, read_as, summary
 from moco.transfer.layouts.open import open_parts
+from moco.transfer.made_of import made_of
+from moco.transfer.starts import RANDOM, open_starts
 from moco.transfer.views import read_labels, read_pixels
 
 _SHOWN = 20
 
 
 def check_annotated(
-    task: str, data: str | os.PathLike[str], train: str | None = None, test: str | None = None
+    task: str,
+    data: str | os.PathLike[str],
+    train: str | None = None,
+    test: str | None = None,
+    start: str | None = None,
 ) -> tuple[list[str], bool]:
     """What there is to say about a data set in the layout of a task, and whether so much is wrong that a run stops.
 
-    Reads every annotation, image and mask. Raises MocoError where the layout is another.
+    Reads every annotation, image and mask: images as an encoder that is fine-tuned from `start` reads them, or an
+    untrained one. Raises MocoError where the layout is another, or the start cannot be opened.
     """
     parts = open_parts(named_task(task).layout, Path(data).expanduser(), train, test)
-    lines: list[str] = []
+    made = made_of(parts[0]) if start in (None, RANDOM) else None
+    pixels = made.pixels if made is not None else open_starts([str(start)], "resnet50")[0].pixels
+    by = f"as {start} was trained on them" if made is None else "by looking at them"
+    lines = [f"images are read as {in_words(pixels)} ({by})"] if made is None or pixels is not None else []
+    lines += _hints(made)
     too_many = False
-    for part, word in zip(parts, ("to learn from", "to judge on"), strict=True):
+    for part, word in zip((read_as(part, pixels) for part in parts), ("to learn from", "to judge on"), strict=True):
         bad = [*part.complaints, *_unreadable(part)]
         lines.append(f"{word}: {summary(part)}")
         lines += [f"  {complaint.where}: {complaint.why}" for complaint in bad[:_SHOWN]]
@@ -39,6 +52,15 @@ def check_annotated(
                 "repair them, or allow more with --machine.max-skipped"
             )
     return lines, too_many
+
+
+def _hints(made: Decided | None) -> list[str]:
+    """What there is to say of images that are no photographs: which starts read them, and what differs among them."""
+    if made is None or made.pixels is None:
+        return []
+    channels = f"{made.pixels.channels} channel{'s' * (made.pixels.channels > 1)}"
+    start = f"moco transfer reads them so for random alone; a start is trained on {channels} alike (--start checks one)"
+    return [start, *made.lines[1:]]
 
 
 def _unreadable(part: Part) -> list[Complaint]:

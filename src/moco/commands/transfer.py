@@ -31,10 +31,11 @@ from moco.transfer.judging import Judge
 from moco.transfer.layouts.annotated import Part, read_as, refuse_complaints, summary
 from moco.transfer.layouts.open import open_parts
 from moco.transfer.loop import transfer_loop
+from moco.transfer.made_of import made_of
 from moco.transfer.model_file import save_model
 from moco.transfer.recipe import RECIPE, TASKS, Transfer, Trial
 from moco.transfer.results import Outcome, headline, write_results
-from moco.transfer.starts import Start, open_starts
+from moco.transfer.starts import RANDOM, Start, open_starts, read_in_words
 from moco.transfer.tuning import build_tuning, tune_step
 
 LOOKS = 10
@@ -87,10 +88,13 @@ def transfer(
         distributed.on_main(lambda: refuse_unwritable(out))
         find_device(machine.device)
         own_groups(recipe)
-        starts = distributed.on_each(lambda: open_starts(start, backbone))
         learnt, judged = distributed.on_main(lambda: open_parts(recipe.layout, Path(data).expanduser(), train, test))
+        made = distributed.on_main(lambda: made_of(learnt)) if {*start} == {RANDOM} else None
+        starts = distributed.on_each(lambda: open_starts(start, backbone, made))
         for part, word in ((learnt, "learn from"), (judged, "judge on")):
             tell.note(f"to {word}: {summary(part)}")
+        for line in read_in_words(starts):
+            tell.note(line)
         distributed.on_main(lambda: _list_complaints(learnt, judged, out, machine))
         placement = place_all(machine)
         tell.note(placement.reason)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from moco.data.measure import Measured, measure
+from moco.data.measure import measure
 from moco.data.native import open_native
 from moco.data.plain import MOST_SIDE
-from moco.data.ranged import FULL, as_told, other_windows, ranged
+from moco.data.ranged import FULL, as_told, ranged
+from moco.data.said import said
 from moco.data.seen import as_shown, chosen, refuse_other_bands
 from moco.data.source import Source, Unreadable, native, read_in_any_order
 from moco.data.survey import Survey
@@ -117,7 +118,7 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
     return Decided(
         pixels,
         None if photographs else Normalize(mean=tuple(mean), std=tuple(std)),
-        (*_said(pixels, why, found, looks), *odd, *of_pages),
+        (*said(pixels, why, found, looks), *odd, *of_pages),
         _fitting_views(pixels, looks),
     )
 
@@ -223,39 +224,6 @@ def _some(image: Native) -> Values:
     side = min(2048, facts.width, facts.height)
     middle: Values = window(page, ((facts.height - side) // 2, (facts.width - side) // 2, side, side))
     return middle
-
-
-def _said(pixels: Pixels, why: str, found: Measured, looks: Sequence[Facts]) -> list[str]:
-    """What a person is told: channels, range, what is missing, what differs."""
-    types = {"uint8": "8 bits", "uint16": "16 bits", "int16": "16 bits with a sign", "float32": "real numbers"}
-    match pixels.colour:
-        case "bands" if pixels.of == 1:
-            what = "one channel (the images are gray)"
-        case "bands":
-            shown = ", ".join(map(str, pixels.bands)) if len(pixels.bands) != pixels.of else f"0 to {pixels.of - 1}"
-            what = f"{pixels.channels} channel{'s' * (pixels.channels > 1)} (bands {shown} of {pixels.of})"
-        case "gray":
-            what = "one channel (the mean of the colours)"
-        case _:
-            what = "three channels (red, green, blue)"
-    lines = [f"{what} of {types[pixels.kind]}; black to white: {_range(pixels)} ({why}); --bands, --range change this"]
-    if found.missing:
-        value = "not a number" if pixels.no_data is None else f"no data ({pixels.no_data:g})"
-        lines.append(f"{max(found.missing, 1e-4):.2%} of the values looked at are {value}: they become black")
-    if windows := other_windows(pixels, looks):
-        lines.append(windows)
-    return lines
-
-
-def _range(pixels: Pixels) -> str:
-    """The range of one channel, or the widest of several, for a person."""
-    if pixels.own_range:
-        return "each image's own"
-    if pixels.shown:
-        return "as the files say to show them"
-    if len({*zip(pixels.black, pixels.white, strict=True)}) == 1:
-        return f"{pixels.black[0]:,g} to {pixels.white[0]:,g}"
-    return f"from {min(pixels.black):,g} and up to {max(pixels.white):,g}, each band its own"
 
 
 def _fitting_views(pixels: Pixels, looks: Sequence[Facts]) -> str | None:

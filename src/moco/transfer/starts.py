@@ -10,8 +10,10 @@ from pathlib import Path
 
 from torch import nn
 
+from moco.data.decide import Decided
+from moco.data.said import in_words
 from moco.errors import MocoError
-from moco.recipe import Normalize, Pixels
+from moco.recipe import Normalize, Pixels, channels_of
 from moco.run.load import Opened, open_encoder
 from moco.transfer.model_file import Architecture
 from moco.transfer.parts.stages import name_of, resnet_in
@@ -46,11 +48,11 @@ class Start:
         return net.requires_grad_(True)
 
 
-def open_starts(names: Sequence[str], backbone: str) -> list[Start]:
+def open_starts(names: Sequence[str], backbone: str, made: Decided | None = None) -> list[Start]:
     """The starts by what the command line calls them: `random`, or what `moco.load` takes; each once.
 
-    `random` has the architecture of the first other start; alone, that of `backbone`. Raises MocoError where a start
-    cannot be opened or is no ResNet.
+    `random` has the architecture and the images of the first other start; alone, those of `backbone` and `made`. Raises
+    MocoError where a start cannot be opened or is no ResNet.
     """
     unique = list(dict.fromkeys(names))
     opened = {name: open_encoder(name) for name in unique if name != RANDOM}
@@ -64,7 +66,7 @@ def open_starts(names: Sequence[str], backbone: str) -> list[Start]:
             resnet_in(one.backbone)
         except MocoError as error:
             raise MocoError(f"--start {name}: {error}") from None
-    like = next(iter(opened.values()), None) or _untrained(backbone)
+    like = next(iter(opened.values()), None) or _untrained(backbone, made)
     found: list[Start] = []
     for name in unique:
         one = like if name == RANDOM else opened[name]
@@ -75,18 +77,31 @@ def open_starts(names: Sequence[str], backbone: str) -> list[Start]:
     return found
 
 
-def _untrained(backbone: str) -> Opened:
+def read_in_words(starts: Sequence[Start]) -> list[str]:
+    """How images are read for each start, where it is otherwise than as photographs for all."""
+    ways: dict[str, list[str]] = {}
+    for one in starts:
+        ways.setdefault(in_words(one.pixels), []).append(one.name)
+    if all(one.pixels is None for one in starts):
+        return []
+    shown = {way: f" for {', '.join(names)}" if len(ways) > 1 else "" for way, names in ways.items()}
+    return [f"images are read as {way}{names}" for way, names in shown.items()]
+
+
+def _untrained(backbone: str, made: Decided | None) -> Opened:
     import torch
 
     from moco.backbones import build_backbone
     from moco.device import seeded  # a name such as resnet18w16 is no file: it is made here
     from moco.preprocess import Preprocess
 
+    pixels, normalize = (None, None) if made is None else (made.pixels, made.normalize)
+
     def untrained(seed: int) -> nn.Module:
         with seeded(seed, torch.device("cpu")):
-            return build_backbone(backbone)[0].eval()
+            return build_backbone(backbone, channels=channels_of(pixels))[0].eval()
 
-    return Opened(untrained(0), Preprocess(224, Normalize()), untrained, backbone, trained=False)
+    return Opened(untrained(0), Preprocess(224, normalize or Normalize(), pixels), untrained, backbone, trained=False)
 
 
 def _short(name: str, taken: set[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from moco.data.names import SUFFIXES
+from moco.data.names import suffixes
 from moco.errors import MocoError
 from moco.transfer.layouts.annotated import Annotated, Complaints, Part, Thing
 
@@ -216,7 +216,7 @@ def _names(file: Path) -> list[str]:
 
 
 def _image(folder: Path, name: str) -> Path:
-    for suffix in SUFFIXES:
+    for suffix in suffixes():
         if (path := folder / f"{name}{suffix}").exists():
             return path
     return folder / f"{name}.jpg"
