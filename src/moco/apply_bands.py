@@ -6,6 +6,7 @@ red, green and blue. What is drawn for single bands, and noise, come last and se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -50,16 +51,20 @@ def apply_bands(
         return finish_bands(view, draws.photometry, crops, of, normalize, memory_format)
     source = pixels.contiguous().numpy()
     out = empty(pixels, of.channels, size, memory_format)
+    few = max(1, _AT_ONCE // out[0].numel())
 
     def work(some: slice) -> None:
-        few = max(1, _AT_ONCE // out[0].numel())
-        for first in range(some.start, min(some.stop, len(pixels)), few):
-            part = slice(first, min(first + few, some.stop))
-            g, p = rows_of(draws.geometry, part), rows_of(draws.photometry, part)
-            crops = torch.empty(len(g.boxes), of.channels, size, size)
-            fused.crop_bands(crops.numpy(), source[part], g.boxes.astype(np.float64), g.flip, g.flip_vertical)
-            values = turn(crops, g.quarter)[:, None].flatten(3).numpy()
-            _develop(_bands_module(), out[part], view, p, values, 0, of, normalize)
+        g = rows_of(draws.geometry, some)
+        boxes, images = g.boxes.astype(np.float64), source[some]
+        develop = _developer(out[some], view, rows_of(draws.photometry, some), of, normalize)
+        room = np.empty((min(few, len(images)), of.channels, size, size), np.float32)
+        for first in range(0, len(images), few):
+            part = slice(first, first + few)
+            crops = room[: len(boxes[part])]
+            fused.crop_bands(crops, images[part], boxes[part], g.flip[part], g.flip_vertical[part])
+            if g.quarter[part].any():
+                crops = turn(torch.from_numpy(crops), g.quarter[part]).numpy()
+            develop(crops.reshape(len(crops), 1, of.channels, -1), 0, part)
 
     on_all_threads(work, len(pixels))
     return out
@@ -86,8 +91,8 @@ def finish_bands(
         return finish_bands_plain(view, photometry, crops[:, number], out, of, normalize)
     values = crops.contiguous().flatten(3).numpy()
 
-    def work(part: slice) -> None:
-        _develop(_bands_module(), out[part], view, rows_of(photometry, part), values[part], number, of, normalize)
+    def work(some: slice) -> None:
+        _developer(out[some], view, rows_of(photometry, some), of, normalize)(values[some], number, slice(None))
 
     on_all_threads(work, len(crops))
     return out
@@ -148,31 +153,23 @@ def _bands_module() -> ModuleType:
     return fused_bands
 
 
-def _develop(
-    kernel: ModuleType,
-    out: Tensor,
-    view: View,
-    p: Photometry,
-    values: NDArray[Any],
-    number: int,
-    of: Pixels,
-    normalize: Normalize,
-) -> None:
+def _developer(
+    out: Tensor, view: View, p: Photometry, of: Pixels, normalize: Normalize
+) -> Callable[[NDArray[Any], int, slice], None]:
+    """What writes into some of `out` the views of their crops (values N x V x C x S*S, view `number`)."""
+    kernel = _bands_module()
     columns = {"jitter": (p.brightness, p.contrast, p.saturation, p.hue), "blur": (p.sigma,)}
     switches = {"jitter": p.jitter, "gray": p.gray, "blur": p.blur, "solarize": p.solarize}
     steps, amounts, counts = steps_of(view.order, switches, columns, p.order)
     mean, std = (np.array(v, np.float64) for v in (normalize.mean, normalize.std))
     interleaved = not out.is_contiguous()
-    flat = out.permute(0, 2, 3, 1) if interleaved else out
-    kernel.develop_bands(
-        flat.reshape(len(out), -1).numpy(),
-        values,
-        number,
-        np.array(of.scale, np.float32),
-        steps,
-        amounts,
-        counts,
-        blur_radius(view.blur.sigma[1], out.shape[-1]),
-        np.stack([1 / std, -mean / std]).astype(np.float32),
-        interleaved,
-    )
+    flat = (out.permute(0, 2, 3, 1) if interleaved else out).reshape(len(out), -1).numpy()
+    unit, scale = np.array(of.scale, np.float32), np.stack([1 / std, -mean / std]).astype(np.float32)
+    radius = blur_radius(view.blur.sigma[1], out.shape[-1])
+
+    def develop(values: NDArray[Any], number: int, part: slice) -> None:
+        kernel.develop_bands(
+            flat[part], values, number, unit, steps[part], amounts[part], counts[part], radius, scale, interleaved
+        )
+
+    return develop

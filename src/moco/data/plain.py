@@ -34,7 +34,7 @@ def plain_reasons(raw: bytes) -> Iterator[None]:
     """Turn whatever Pillow raises on this file into Unreadable with a plain reason."""
     if reason := not_an_image(raw):
         raise Unreadable(reason)
-    with plain_errors(kind_of(raw)):
+    with plain_errors(kind_of(raw)), quiet():
         yield
 
 
@@ -42,8 +42,7 @@ def plain_reasons(raw: bytes) -> Iterator[None]:
 def plain_errors(kind: str | None) -> Iterator[None]:
     """Turn whatever a reader raises on a file of this kind into Unreadable with a plain reason."""
     try:
-        with quiet():
-            yield
+        yield
     except Unreadable:
         raise
     except Image.DecompressionBombError as error:

@@ -15,7 +15,9 @@ import tifffile
 from moco.data.plain import check_sides, plain_errors
 from moco.data.values import Facts, Values, finite, kept, on_white, turned, type_of
 
-_NO_DATA, _ORIENTATION = 42113, 274
+_LOGGER = logging.getLogger("tifffile")
+_NO_DATA, _ORIENTATION, _GEO_KEYS = 42113, 274, 34735
+_WROTE = {"ome": "OME-TIFF", "imagej": "ImageJ"}
 _BANDS = "CS"
 """tifffile's letters of axes along which bands lie: channels and samples. Of the others but Y and X, each is pages."""
 
@@ -24,7 +26,7 @@ class Tiff:
     """The first image series of a TIFF; thumbnails and masks beside it are passed over."""
 
     def __init__(self, file: bytes | str) -> None:
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said by its reader
+        _LOGGER.setLevel(logging.CRITICAL)  # what is wrong with a file is said by its reader
         self._file = file
         self._kept: Any = None
         with plain_errors("TIFF"), self._open() as tiff:
@@ -52,7 +54,7 @@ class Tiff:
                 colour=self._palette is not None or seen or bands == 1,
                 white=float(2**self._bits - 1) if self._bits in (10, 12, 14) else None,
                 no_data=None if tag is None else finite(tag.value),
-                container="GeoTIFF" if page.is_geotiff else "OME-TIFF" if tiff.is_ome else "ImageJ" * tiff.is_imagej,
+                container="GeoTIFF" if _GEO_KEYS in page.tags else _WROTE.get(series.kind, ""),
             )
 
     def values(self, page: int = 0, reduction: int = 1) -> Values:
@@ -82,12 +84,17 @@ class Tiff:
 
     def _page(self, series: Any, page: int, box: tuple[int, int, int, int] | None = None) -> Values:
         """Y x X x bands of one page, decoding no more than its own parts of the file where they are apart."""
+        if (whole := self._as_stored(series)) is not None and self.pages == 1 and box is None:
+            return self._bands_last(whole, self.axes)
         outer = [axis not in "YX" + _BANDS for axis in self.axes]
         inside = np.unravel_index(page, [n for n, out in zip(self.shape, outer, strict=True) if out] or [1])
         places = iter(int(i) for i in inside)
         lead = len(series.shape) - len(series.keyframe.shape)
         apart = len(series.pages) == math.prod(series.shape[:lead]) and all(outer[k] or k < lead for k in range(lead))
-        if apart and lead and not any(outer[lead:]):
+        if whole is not None:
+            values = whole[tuple(next(places) if out else slice(None) for out in outer)]
+            values = values if box is None else self._cut(values, outer, box)
+        elif apart and lead and not any(outer[lead:]):
             where = [next(places) if out else slice(None) for out in outer[:lead]]
             numbers = np.arange(len(series.pages)).reshape(series.shape[:lead])[tuple(where)]
             values = np.stack([_decoded(series.pages[int(n)], box) for n in np.ravel(numbers)])
@@ -97,10 +104,21 @@ class Tiff:
         else:
             values = series.asarray()[tuple(next(places) if out else slice(None) for out in outer)]
             values = values if box is None else self._cut(values, outer, box)
-        axes = [axis for axis, out in zip(self.axes, outer, strict=True) if not out]
+        return self._bands_last(values, "".join(axis for axis, out in zip(self.axes, outer, strict=True) if not out))
+
+    def _as_stored(self, series: Any) -> Values | None:
+        """All values as they lie in the file, not read yet, where they lie there one behind the other as they are."""
+        if series.dataoffset is None or series.dtype.kind not in "uif":
+            return None
+        dtype, count = series.dtype.newbyteorder(series.keyframe.parent.byteorder), math.prod(series.shape)
+        if isinstance(self._file, bytes):
+            return np.frombuffer(self._file, dtype, count, series.dataoffset).reshape(series.shape)
+        return np.memmap(self._file, dtype, "r", series.dataoffset, series.shape)
+
+    def _bands_last(self, values: Values, axes: str) -> Values:
         order = [k for k, axis in enumerate(axes) if axis in _BANDS]
         values = values.transpose(axes.index("Y"), axes.index("X"), *order)
-        return values.reshape(*values.shape[:2], -1)
+        return values if len(order) == 1 else values.reshape(*values.shape[:2], -1)
 
     def _cut(self, values: Values, outer: list[bool], box: tuple[int, int, int, int]) -> Values:
         axes = [axis for axis, out in zip(self.axes, outer, strict=True) if not out]

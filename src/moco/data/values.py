@@ -101,6 +101,11 @@ def kept(values: Values) -> Values:
     return as_kept
 
 
+def writable(values: Values) -> Values:
+    """Values that may be written to, as tensors must be: the same, or a copy that lies in memory as they do."""
+    return values if values.flags.writeable else values.copy(order="K")
+
+
 def on_white(values: Values) -> Values:
     """H x W x C whose last band is opacity, without it: what is transparent is white."""
     most = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1

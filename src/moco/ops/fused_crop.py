@@ -98,35 +98,57 @@ def cut_bands(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: 
     x_first, x_count, x_weights = _triangles(box[1] - left, box[3], x_end - left, size, flip, _ONE)
     row = np.zeros(max(bands, 4) * (x_end - left + 6) + 4, np.float32)  # with what weights of zero reach
     line = np.zeros(4 * size, np.float32)
+    rounded = np.empty(4 * size, out.dtype)
     most = x_count.max()
     if bands == 1:  # four rows of the view lie beside each other as bands do: a fourth of the looks at weights
-        alone = np.empty(x_end - left, np.float32)
+        alone = np.zeros((4, x_end - left), np.float32)
         for y in range(0, size, 4):
             for k in range(min(4, size - y)):
-                _down(alone, pixels, top + y_first[y + k], left, y_weights[y + k], y_count[y + k])
-                for p in range(len(alone)):
-                    row[4 * p + k] = alone[p]
+                _down(alone[k], pixels, top + y_first[y + k], left, y_weights[y + k], y_count[y + k])
+            _beside(row, alone[0], alone[1], alone[2], alone[3])
             _along_fours(line, row, 0, 4, x_first, x_count, x_weights, most)
-            for k in range(min(4, size - y)):
-                _store(out[0, y + k], line[k::4], whole)
+            _store(out[0, y : y + 4], rounded, line, whole)
         return
     for y in range(size):
         _down(row[: bands * (x_end - left)], pixels, top + y_first[y], bands * left, y_weights[y], y_count[y])
         for c in range(0, bands, 4):
             _along_fours(line, row, c, bands, x_first, x_count, x_weights, most)
-            for k in range(min(4, bands - c)):
-                _store(out[c + k, y], line[k::4], whole)
+            _store(out[c : c + 4, y], rounded, line, whole)
 
 
 @fast
-def _store(out: Array, x: Array, whole: bool) -> None:
-    """Real numbers, or rounded ones down to the least of 16 bits."""
+def _beside(row: Array, a: Array, b: Array, c: Array, d: Array) -> None:
+    for p in range(len(a)):
+        row[4 * p] = a[p]
+        row[4 * p + 1] = b[p]
+        row[4 * p + 2] = c[p]
+        row[4 * p + 3] = d[p]
+
+
+@fast
+def _store(out: Array, rounded: Array, x: Array, whole: bool) -> None:
+    """Up to four rows of `out` from fours of real numbers, or of ones rounded down to the least of 16 bits.
+
+    First all to the type of `out`, then apart: what lies beside each other is quicker to round.
+    """
     if whole:
-        for p in range(len(out)):
-            out[p] = np.int32(x[p] + _LEAST) - 32768
+        for p in range(len(x)):
+            rounded[p] = np.int32(x[p] + _LEAST) - 32768
     else:
-        for p in range(len(out)):
-            out[p] = x[p]
+        for p in range(len(x)):
+            rounded[p] = x[p]
+    if len(out) == 4:
+        a, b, c, d = out[0], out[1], out[2], out[3]
+        for p in range(len(a)):
+            a[p] = rounded[4 * p]
+            b[p] = rounded[4 * p + 1]
+            c[p] = rounded[4 * p + 2]
+            d[p] = rounded[4 * p + 3]
+    else:
+        for k in range(len(out)):
+            one = out[k]
+            for p in range(len(one)):
+                one[p] = rounded[4 * p + k]
 
 
 @fast
@@ -308,14 +330,18 @@ def _triangles(
     first = np.empty(size, np.int64)
     count = np.empty(size, np.int64)
     weights = np.zeros((size, max(int(2 * support) + 3, 6)), np.float32)
+    slope = 1 / support
     for p in range(size):
         centre = start + ((size - 1 - p if flip else p) + 0.5) * step - 0.5
         begin = max(math.ceil(centre - support), 0)
         end = min(math.floor(centre + support), extent - 1)
         total = 0.0
         for k in range(begin, end + 1):
-            total += max(1 - abs(k - centre) / support, 0.0)
-        for k in range(begin, end + 1):
-            weights[p, k - begin] = max(1 - abs(k - centre) / support, 0.0) / total * unit
+            weight = max(1 - abs(k - centre) * slope, 0.0)
+            weights[p, k - begin] = weight
+            total += weight
+        share = _F(unit / total)
+        for k in range(end + 1 - begin):
+            weights[p, k] *= share
         first[p], count[p] = begin, end + 1 - begin
     return first, count, weights
