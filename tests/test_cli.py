@@ -56,7 +56,7 @@ def test_check_prints_what_is_there(capsys, tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     main(["check", "--data", str(tmp_path)])
     said = capsys.readouterr().out
-    assert "1 images" in said
+    assert "1 image" in said
     assert "every image can be read" in said
     (tmp_path / "b.jpg").write_text("no image")
     with pytest.raises(SystemExit) as stopped:

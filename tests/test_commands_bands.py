@@ -129,7 +129,7 @@ def test_values_beyond_the_range_that_workers_meet_are_counted_and_said_once(tmp
     moco.pretrain(tmp_path / "x", tmp_path / "run", machine=machine, changes=changes, asked=asked, tell=heard)
     said = [text for text in heard.said if "beyond the range" in text]
     assert len(said) == 1
-    assert said[0].startswith("2 images have more than 1 % of their values beyond the range")
+    assert said[0].startswith("2 images with more than 1 % of the values beyond the range")
     assert "003.tif" in said[0]
 
 

@@ -81,7 +81,7 @@ def test_an_archive_counts_them_too(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         for name in ("0.png", "notes.txt"):
             archive.write(tmp_path / "x" / name, name)
-    assert tally(Archive(tmp_path / "x.zip")) == "1 images read; left out: 1 .txt"
+    assert tally(Archive(tmp_path / "x.zip")) == "1 image read; left out: 1 .txt"
 
 
 def test_check_writes_the_names_into_a_file(tmp_path, capsys):

@@ -80,7 +80,7 @@ def test_a_folder_and_an_archive_of_arrays_are_learnt_from(tmp_path):
 def test_arrays_beside_photographs_are_their_features_and_left_out(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "a.npy").write_bytes(written(np.zeros(512)))
-    assert tally(Folder(tmp_path)) == "1 images read; left out: 1 .npy"
+    assert tally(Folder(tmp_path)) == "1 image read; left out: 1 .npy"
 
 
 def test_an_array_of_three_bands_of_8_bits_is_a_photograph():

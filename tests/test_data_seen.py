@@ -248,4 +248,4 @@ def test_values_beyond_the_range_are_clipped_and_their_images_counted(tmp_path):
     unit = Preprocess(16, Normalize(mean=(0.0,), std=(1.0,)), pixels).centre(values[7])
     assert unit.max() == 1
     said = check(source, pixels=pixels).lines()
-    assert any(line.startswith("1 images have more than 1% of their values beyond the range") for line in said)
+    assert any(line.startswith("1 image with more than 1% of the values beyond the range") for line in said)

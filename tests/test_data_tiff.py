@@ -9,6 +9,7 @@ import tifffile
 from moco.data.decode import decode
 from moco.data.native import open_native
 from moco.data.source import Unreadable
+from moco.data.tiff import Tiff
 
 RANDOM = np.random.default_rng(0)
 
@@ -109,3 +110,17 @@ def test_a_broken_file_is_called_what_it_is():
             open_native(raw[:cut]).values()
     with pytest.raises(Unreadable, match="no photograph"):
         decode(raw)
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_of_a_stack_that_lies_in_the_file_as_it_is_no_more_is_read_than_is_asked_for(tmp_path, kind, monkeypatch):
+    stack = noise(5, 3, 40, 48)
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, stack, **{kind: True}, metadata={"axes": "ZCYX"}, photometric="minisblack")
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", None)  # it would read all
+    for file in (str(path), path.read_bytes()):
+        image = Tiff(file)
+        assert image.pages == 5
+        assert image.values(3).dtype == np.uint16
+        assert np.array_equal(image.values(3), stack[3].transpose(1, 2, 0))
+        assert np.array_equal(image.window(2, (10, 20, 16, 24)), stack[2, :, 10:26, 20:44].transpose(1, 2, 0))

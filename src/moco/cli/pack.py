@@ -36,6 +36,7 @@ def run(arguments: list[str]) -> Answer:
     """Pack, and say what became of it."""
     asked = parse(Pack, "moco pack", arguments, Pack(tyro.MISSING, tyro.MISSING))
     from moco.commands.pack import Packing, pack
+    from moco.data.names import number_of
     from moco.data.open import open_source
     from moco.display import Terminal
 
@@ -50,5 +51,6 @@ def run(arguments: list[str]) -> Answer:
     shards = "1 shard" if done.shards == 1 else f"{done.shards:,} shards"
     tell.note(f"{done.images:,} images in {shards}, {done.bytes / 1e6:,.1f} MB: --data {asked.out}")
     if done.skipped:
-        tell.note(f"{len(done.skipped)} files cannot be read and are left out; {asked.out / 'skipped.txt'} says why")
+        left = number_of(len(done.skipped), "file")
+        tell.note(f"{left} left out because unreadable; {asked.out / 'skipped.txt'} says why")
     return Answer(done)

@@ -10,6 +10,7 @@ import numpy as np
 from moco import distributed
 from moco.commands.opened import open_for_images
 from moco.commands.tell import Teller, listener
+from moco.data.names import number_of
 from moco.data.open import open_source
 from moco.data.pieces import pieces
 from moco.data.seen import seen
@@ -45,7 +46,9 @@ def embed_images(
         found = _embedded(encoder, data, features, machine, tell)
         if out is not None:
             distributed.on_main(lambda: write_features(Path(out), found))
-            tell.note(f"{out}: {len(found.features):,} images, {found.features.shape[1]} numbers each ({features})")
+            tell.note(
+                f"{out}: {number_of(len(found.features), 'image')}, {found.features.shape[1]} numbers each ({features})"
+            )
     return found
 
 

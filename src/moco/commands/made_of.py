@@ -6,6 +6,7 @@ from pathlib import Path
 
 from moco.commands.tell import Teller
 from moco.data.decide import Asked, Decided, decide
+from moco.data.names import number_of
 from moco.data.source import Source
 from moco.data.survey import Survey
 from moco.recipe import Recipe
@@ -16,7 +17,7 @@ def tell_beyond(source: Source, images: Source, tell: Teller) -> None:
     """Say once of how many images much was clipped, because the first that were looked at did not show such values."""
     if beyond := getattr(source, "beyond", None):
         tell.note(
-            f"{len(beyond):,} images have more than 1 % of their values beyond the range from black to white, "
+            f"{number_of(len(beyond), 'image')} with more than 1 % of the values beyond the range from black to white, "
             f"which are clipped ({images.name(min(beyond))}); --range sets another"
         )
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from moco.commands.tell import Silent, Teller
 from moco.data.decode import decode
-from moco.data.names import one_line
+from moco.data.names import number_of, one_line
 from moco.data.open import open_source
 from moco.data.picture import picture
 from moco.data.seen import seen
@@ -141,6 +141,6 @@ class _Written:
 
     def words(self) -> str:
         """What was written."""
-        images = f"{len(self._names):,} images"
-        what = f"{self._things:,} things in {images} (found.json)" if self._file else f"classes of {images} (masks/)"
+        images, things = number_of(len(self._names), "image"), number_of(self._things, "thing")
+        what = f"{things} in {images} (found.json)" if self._file else f"classes of {images} (masks/)"
         return what + (", drawn in drawn/" if self._draw else "")

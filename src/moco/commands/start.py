@@ -12,6 +12,7 @@ from moco import distributed
 from moco.commands.tell import Teller
 from moco.data.loader import Loader, MemoryLoader, WorkerLoader
 from moco.data.memory import Memory, load_memory
+from moco.data.names import number_of
 from moco.data.shard_names import is_url, names_shards
 from moco.data.source import Source, fingerprint
 from moco.data.survey import Survey
@@ -80,7 +81,7 @@ def start(run: RunDirectory, source: Source, facts: Survey, machine: Machine, te
         memory, unreadable = load_memory(source, machine.decoders, tell.reading("reading images", len(source)))
         skipped.add(unreadable)
     if len(skipped):
-        tell.note(f"{len(skipped)} files cannot be read and are left out; {run.skipped} says why")
+        tell.note(f"{number_of(len(skipped), 'file')} left out because unreadable; {run.skipped} says why")
     return Start(run, source, facts, machine, tell, saved, placement, skipped, memory)
 
 

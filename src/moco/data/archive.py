@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from moco.data.names import first_folder, is_image, is_litter, no_images, printable, root_of, with_arrays
+from moco.data.names import first_folder, is_image, is_litter, no_images, number_of, printable, root_of, with_arrays
 from moco.data.source import Hints, Unreadable
 from moco.errors import MocoError
 
@@ -56,7 +56,7 @@ class Archive:
         self.names = [member[0] for member in members]
         self._table = np.array([member[1:] for member in members], dtype=np.int64)
         self._top = root_of(self.names)
-        self.description = f"archive {shown}, {len(members):,} images"
+        self.description = f"archive {shown}, {number_of(len(members), 'image')}"
 
     def __len__(self) -> int:
         return len(self.names)

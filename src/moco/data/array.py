@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.data.formats import INSTALL, has
-from moco.data.names import printable
+from moco.data.names import number_of, printable
 from moco.data.pixels import to_8_bits, to_rgb, white_of
 from moco.data.plain import LEAST_SIDE
 from moco.data.source import Hints, Unreadable
@@ -39,7 +39,7 @@ class Array:
         self._axes = self._find_axes(self._pixels.shape)
         self._white, self._why = self._find_white(self._pixels)
         self._count = int(self._pixels.shape[0])
-        self.description = f"array {self._shown}, {self._count:,} images"
+        self.description = f"array {self._shown}, {number_of(self._count, 'image')}"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pixels": None}  # workers read the file again rather than be sent its pixels

@@ -13,7 +13,7 @@ from typing import Any
 from moco.data.decode import read
 from moco.data.labelled import JUDGED
 from moco.data.left_out import tally
-from moco.data.names import one_line
+from moco.data.names import number_of, one_line
 from moco.data.seen import MOST_BEYOND, open_seen, share_beyond
 from moco.data.source import Source, Unreadable, native
 from moco.machine import Machine, cores
@@ -114,8 +114,9 @@ class Report:
     def _beyond(self) -> list[str]:
         if not self.beyond:
             return []
+        images = number_of(len(self.beyond), "image")
         return [
-            f"{len(self.beyond):,} images have more than {MOST_BEYOND:.0%} of their values beyond the range, clipped:",
+            f"{images} with more than {MOST_BEYOND:.0%} of the values beyond the range, clipped:",
             *_some([one_line(name) for name in self.beyond], "  "),
         ]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from moco.data.measure import measure
+from moco.data.names import number_of
 from moco.data.native import open_native
 from moco.data.plain import MOST_SIDE
 from moco.data.ranged import FULL, as_told, ranged
@@ -144,8 +145,8 @@ def _channels(asked: str | None, looks: Sequence[Facts]) -> tuple[str, tuple[int
 
 def _odd(fit: set[int], looks: Sequence[Facts]) -> list[str]:
     """What there is to say of files that have other numbers of bands than fit the data set."""
-    odd = sum(one.bands not in fit for one in looks)
-    said = f"{odd} of {len(looks)} files looked at have other bands: such files are left out and listed"
+    odd, verb = sum(one.bands not in fit for one in looks), "has" if len(looks) == 1 else "have"
+    said = f"{odd} of {number_of(len(looks), 'file')} looked at {verb} other bands: such files are left out and listed"
     return [said] if odd else []
 
 

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from moco.data.large import opened_or_bytes
-from moco.data.names import first_folder, no_images, printable, root_of
+from moco.data.names import first_folder, no_images, number_of, printable, root_of
 from moco.data.source import Hints, file_bytes
 from moco.data.walk import find_images
 from moco.errors import MocoError
@@ -26,7 +26,7 @@ class Folder:
             raise MocoError(f"--data {os.fspath(path)}: {no_images('this folder', len(found.others))}")
         self.names = found.names
         self.others = found.others
-        self.description = f"folder {printable(os.fspath(path))}, {len(self.names):,} images"
+        self.description = f"folder {printable(os.fspath(path))}, {number_of(len(self.names), 'image')}"
         self._top = root_of(self.names)
 
     def __len__(self) -> int:

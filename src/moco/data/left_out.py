@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from moco.data.formats import INSTALL, of_suffix
-from moco.data.names import one_line, printable, suffix_of
+from moco.data.names import number_of, one_line, printable, suffix_of
 from moco.data.source import Source
 
 FILE = "left_out.txt"
@@ -44,7 +44,7 @@ def left_out(source: Source) -> LeftOut:
 def tally(source: Source) -> str:
     """How many images are read and what is left out, in one line; empty where nothing is."""
     beside = left_out(source)
-    return f"{len(source):,} images read; left out: {beside.sentence()}" if beside else ""
+    return f"{number_of(len(source), 'image')} read; left out: {beside.sentence()}" if beside else ""
 
 
 def _help(suffix: str) -> str:

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from moco.data.large import opened_or_bytes
-from moco.data.names import is_image, printable
+from moco.data.names import is_image, number_of, printable
 from moco.data.source import Hints, file_bytes
 from moco.errors import MocoError
 
@@ -33,7 +33,7 @@ class Listing:
         if not self.names:
             raise MocoError(f"--data {shown}: the list names no image; write one path a line")
         self._refuse_if_nothing_is_there(shown)
-        self.description = f"list {shown}, {len(self.names):,} images"
+        self.description = f"list {shown}, {number_of(len(self.names), 'image')}"
 
     def __len__(self) -> int:
         return len(self.names)

@@ -42,6 +42,11 @@ def suffix_of(name: str) -> str:
     return "" if suffix[1:].isdecimal() else ".nii.gz" if name.lower().endswith(".nii.gz") else suffix
 
 
+def number_of(count: int, noun: str) -> str:
+    """ "1 image", "1,234 images"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def is_litter(part: str) -> bool:
     """Is this one part of a path hidden, or left by an operating system (thumbnails, Apple's shadow files)?"""
     return part.startswith(".") or part.lower() in _LITTER

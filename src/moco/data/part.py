@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moco.data.names import number_of
 from moco.data.opened import Opened
 from moco.data.source import Hints, Source, native
 
@@ -17,7 +18,7 @@ class Part:
     def __init__(self, whole: Source, positions: NDArray[np.int64], classes: list[str], description: str) -> None:
         assert len(positions) == len(classes)
         self.whole, self.positions, self.classes = whole, positions, classes
-        self.description = f"{description}, {len(positions):,} images"
+        self.description = f"{description}, {number_of(len(positions), 'image')}"
 
     @property
     def hints(self) -> Hints:

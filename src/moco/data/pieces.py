@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.data.labelled import Labelled
+from moco.data.names import number_of
 from moco.data.native import open_native
 from moco.data.opened import Opened
 from moco.data.seen import as_shown, chosen, filled
@@ -76,7 +77,7 @@ class Pieces:
         if p.tiles:
             beside = f", {self.empty:,} empty ones left out" if self.empty else ""
             words += f"{' in ' if words else ''}tiles of {p.tiles} px with {p.overlap} px of overlap{beside}"
-        return f"{len(self):,} images ({words})"
+        return f"{number_of(len(self), 'image')} ({words})"
 
     @property
     def others(self) -> list[str]:

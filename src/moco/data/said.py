@@ -33,7 +33,7 @@ def said(pixels: Pixels, why: str, found: Measured, looks: Sequence[Facts]) -> l
     """Channels, range and why this one, what is missing, what differs."""
     lines = [f"{in_words(pixels)} ({why}); --bands, --range change this"]
     if found.missing:
-        value = "not a number" if pixels.no_data is None else f"no data ({pixels.no_data:g})"
+        value = "not a number" if pixels.no_data is None else f"no data ({pixels.no_data:g}) or not a number"
         lines.append(f"{max(found.missing, 1e-4):.2%} of the values looked at are {value}: they become black")
     if windows := other_windows(pixels, looks):
         lines.append(windows)

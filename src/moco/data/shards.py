@@ -10,7 +10,7 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from moco.data.names import printable
+from moco.data.names import number_of, printable
 from moco.data.shard_counts import counted
 from moco.data.shard_names import is_url, named_shards
 from moco.data.shard_order import ShardOrder
@@ -42,7 +42,7 @@ class Shards:
             raise MocoError(f"--data {printable(data)}: these {len(self.paths):,} shards hold no images")
         self.any_order = not self.remote and all(_indexed(path) for path in (self.paths[0], self.paths[-1]))
         """Offsets and a local disk: any image is one seek away, so the order is that of a folder."""
-        self.description = f"{len(self.paths):,} shards {printable(data)}, {len(self):,} images"
+        self.description = f"{number_of(len(self.paths), 'shard')} {printable(data)}, {number_of(len(self), 'image')}"
         self._forget()
 
     def _forget(self) -> None:

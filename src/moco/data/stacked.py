@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from moco.data.names import first_folder, printable, root_of
+from moco.data.names import first_folder, number_of, printable, root_of
 from moco.data.native import open_native
 from moco.data.source import Hints, Unreadable, file_bytes
 from moco.data.values import Facts, Native, Values
@@ -50,7 +50,8 @@ class Stacked:
         self._files = files
         self._top = root_of([f"{name}x" for name in self.names])
         shown = ", ".join(self.bands[:16]) + (" ..." if len(self.bands) > 16 else "")
-        self.description = f"folder {printable(path)}, {len(self.names):,} images of {len(self.bands)} bands ({shown})"
+        images, bands = number_of(len(self.names), "image"), number_of(len(self.bands), "band")
+        self.description = f"folder {printable(path)}, {images} of {bands} ({shown})"
 
     def __len__(self) -> int:
         return len(self.names)

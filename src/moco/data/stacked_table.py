@@ -6,7 +6,7 @@ import os
 import re
 
 from moco.data.listing import CLASS_COLUMNS, file_text, table_of
-from moco.data.names import printable
+from moco.data.names import number_of, printable
 from moco.data.source import Hints, Unreadable, file_bytes
 from moco.data.stacked import BAND, by_number, stack_of
 from moco.data.values import Native
@@ -50,7 +50,8 @@ class StackedTable:
         if not self._files:
             raise MocoError(f"--data {shown}: the table has no rows; a row an image, a path in the column of each band")
         listed = ", ".join(self.bands[:16]) + (" ..." if len(self.bands) > 16 else "")
-        self.description = f"table {shown}, {len(self._files):,} images of {len(self.bands)} bands ({listed})"
+        images, bands = number_of(len(self._files), "image"), number_of(len(self.bands), "band")
+        self.description = f"table {shown}, {images} of {bands} ({listed})"
 
     def __len__(self) -> int:
         return len(self._files)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.data.cache import cache_folder
+from moco.data.names import number_of
 from moco.data.pillow_file import image_pixels
 from moco.data.source import Hints, Unreadable
 from moco.errors import MocoError
@@ -36,7 +37,7 @@ class TorchvisionSet:
         except (TypeError, IndexError, KeyError, Unreadable) as error:
             raise MocoError(f"{self._where}: its items are not images ({error}); name another data set") from None
         self.labels = _labels(self._set)
-        self.description = f"torchvision {set_name} ({split}), {self._count:,} images"
+        self.description = f"torchvision {set_name} ({split}), {number_of(self._count, 'image')}"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_set": None}  # workers read the files again rather than be sent their contents

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moco.data.names import number_of
 from moco.errors import MocoError
 from moco.recipe import Pixels
 
@@ -153,7 +154,7 @@ def summary(part: Part) -> str:
     of = f" with {things:,} things in {len(part.classes):,} classes ({most}{', ...' if len(counts) > 4 else ''})"
     left = f"; {len(part.complaints):,} annotations or images make no sense and are left out" if part.complaints else ""
     words = of if things else f", {len(part.classes)} classes"
-    return f"{part.source}: {len(part.images):,} images{words}{left}"
+    return f"{part.source}: {number_of(len(part.images), 'image')}{words}{left}"
 
 
 def _words(box: Box) -> str:
