@@ -155,9 +155,8 @@ def _filling(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | 
     full_at = next(row["step"] for row in steps if row.get("filled", 1.0) >= 1)
     early = [row["loss"] for row in steps if row["step"] <= full_at]
     if last["step"] < 3 * full_at and last["loss"] > early[0]:
-        return Health(
-            "normal", "normal: the queue is full; the loss peaks now, as in the official runs, and falls later"
-        )
+        as_there = ", as in the official runs" if recipe.text is None and recipe.groups is None else ""
+        return Health("normal", f"normal: the queue is full; the loss peaks now{as_there}, and falls later")
     return None
 
 
