@@ -97,4 +97,9 @@ def test_what_is_no_text_model_is_refused_before_anything_is_made(folder, tmp_pa
             folder / "t.csv", tmp_path / "a", recipe_of(folder), machine=MACHINE,
             changes={"text.tower": str(tmp_path / "nowhere")},
         )  # fmt: skip
+    with pytest.raises(MocoError, match=r"--text\.width 12: .* has its own; leave it out"):
+        pretrain(
+            folder / "t.csv", tmp_path / "a", recipe_of(folder), machine=MACHINE,
+            changes={"text.tower": str(tmp_path / "nowhere"), "text.width": 12},
+        )  # fmt: skip
     assert not (tmp_path / "a" / "recipe.json").exists()

@@ -24,7 +24,7 @@ from moco.errors import MocoError
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, override
 from moco.recipe.pixels import Pixels
-from moco.recipe.text import Text
+from moco.recipe.text import Text, check_text
 from moco.run.directory import WORDS, RunDirectory
 from moco.run.text_file import TextEncoder
 from moco.text.borrowed import Borrowed, borrow
@@ -64,6 +64,7 @@ def hear(
         return None
     asked = override(recipe, {name: v for name, v in changes.items() if name.startswith("text.") or name == "seed"})
     assert asked.text is not None
+    check_text(asked.text)
     learnt, held = split(captioned(os.fspath(data), source), asked.text.held_out, asked.seed)
     before = run.read(WORDS) if run.checkpoint.exists() else {}
     words = opened(before) if before else _words(learnt.texts, asked.text)

@@ -6,6 +6,7 @@ Features are the mean over a text's words behind the last layer, as in sentence 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ def _fetched(name: str, get: Callable[[], Any]) -> Any:
     try:
         return get()
     except Exception as error:  # whatever the library or its hub's client raises
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = " ".join(str(error).split()).split(". ")[0][:160] or type(error).__name__
         raise MocoError(
             f"--text.tower {name}: transformers cannot open it ({reason}); name a folder with config.json, the weights "
             "and tokenizer.json (model.save_pretrained and tokenizer.save_pretrained write them), or a name on its hub"
@@ -137,18 +138,21 @@ def _fetched(name: str, get: Callable[[], Any]) -> Any:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No progress bars and advice of transformers while inside."""
-    from transformers.utils import logging
+    """No progress bars and advice of transformers while inside, nor of its hub's client each time it asks again."""
+    from transformers.utils import logging as theirs
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    clients = logging.getLogger("huggingface_hub")
+    verbosity, bars, level = theirs.get_verbosity(), theirs.is_progress_bar_enabled(), clients.level
+    theirs.set_verbosity_error()
+    theirs.disable_progress_bar()
+    clients.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        clients.setLevel(level)
+        theirs.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            theirs.enable_progress_bar()
 
 
 @contextmanager
