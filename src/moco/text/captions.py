@@ -72,9 +72,8 @@ class Kept:
     """Some of the images of a source; of some of a source, some of the source."""
 
     def __init__(self, whole: Source, positions: NDArray[np.int64]) -> None:
-        self.whole, self.positions = (
-            (whole.whole, whole.positions[positions]) if isinstance(whole, Kept) else (whole, positions)
-        )
+        self.whole: Source = whole.whole if isinstance(whole, Kept) else whole
+        self.positions: NDArray[np.int64] = whole.positions[positions] if isinstance(whole, Kept) else positions
         self.description = f"{self.whole.description}, {len(positions):,} of them"
 
     @property
