@@ -202,18 +202,15 @@ def read_official(folder):
     return read_init(str(folder / "checkpoint_0001.pth.tar"))
 
 
-def test_what_the_file_says_becomes_the_recipe(tmp_path):
-    official_checkpoint(tmp_path / "checkpoint_0001.pth.tar", 1)
-    shapes = {"encoder.dim": C, "encoder.head_layers": 3, "encoder.head_width": HIDDEN}
-    shapes |= {
-        "predictor.layers": 2,
-        "predictor.width": HIDDEN,
-        "encoder.backbone": VIT,
-        "encoder.stem": "imagenet",
-    }
+@BOTH
+def test_what_the_file_says_becomes_the_recipe(backbone, tmp_path):
+    official_checkpoint(tmp_path / "checkpoint_0001.pth.tar", 1, backbone)
+    network = {"encoder.backbone": backbone, "encoder.stem": "imagenet"}
+    shapes = {"encoder.dim": C, "encoder.head_layers": 3 if backbone == VIT else 2, "encoder.head_width": HIDDEN}
+    shapes |= {"predictor.layers": 2, "predictor.width": HIDDEN}
     init = read_official(tmp_path)
-    assert init.fields(RECIPES["v3-vit"](), {}) == shapes
-    assert init.fields(RECIPES["v2"](), {}) == {"encoder.backbone": VIT, "encoder.stem": "imagenet"}
+    assert init.fields(RECIPES[RECIPE[backbone]](), {}) == network | shapes
+    assert init.fields(RECIPES["v2"](), {}) == network
 
 
 @pytest.mark.parametrize(
