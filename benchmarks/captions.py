@@ -115,8 +115,9 @@ def main() -> None:
         found = [100 * row[name] for row in rows if name in row]
         if not found:
             continue
-        chance = 100 * np.mean([row.get(f"chance_{name}", np.nan) for row in rows])
-        print(f"{name:14s} {np.mean(found):.1f} +- {np.std(found, ddof=1) if len(found) > 1 else 0:.1f} ({chance:.1f})")
+        chance = [100 * row[f"chance_{name}"] for row in rows if f"chance_{name}" in row]
+        beside = f" (chance {np.mean(chance):.1f})" if chance else ""
+        print(f"{name:14s} {np.mean(found):.1f} +- {np.std(found, ddof=1) if len(found) > 1 else 0:.1f}{beside}")
 
 
 if __name__ == "__main__":
