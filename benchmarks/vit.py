@@ -4,11 +4,14 @@
 same shape takes for the same passes (two forward and backward, two forward), in turns. Above 0.9 is the bar.
 `memory`: the most memory of a process that takes two steps, each size in a process of its own, with parts of 64 images
 and undivided: flat in the batch but for its pixels and keys.
-`masked`: seconds of a step with all patches and with a half and a quarter of them for queries.
+`masked`: seconds of a step with all patches and with a half and a quarter of them for queries; with `--train` and
+`--test` (class folders) also, for all patches and a half, a training of `--seconds` each, and the time to the same kNN:
+that which all patches end with, and the highest that both have reached. About 3 `--seconds` in all.
 
     python benchmarks/vit.py step --json
     python benchmarks/vit.py memory --json
     python benchmarks/vit.py masked --json
+    python benchmarks/vit.py masked --json --train cifar/train --test cifar/test --backbone vit4w96p8s32
 """
 
 from __future__ import annotations
@@ -18,16 +21,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import timm
 import torch
 from measure import best_of, show, versions
+from same_knn import learnt, reached
 
 from moco.data.loader import Batch
 from moco.device import keep_freed_memory, most_memory_gib, place
 from moco.machine import Machine
-from moco.recipe import override, v3_small
+from moco.recipe import KNN, override, v3_small
 from moco.recipe.vit import vit_name
 from moco.training import Training, build_training, train_step
 
@@ -82,13 +87,36 @@ def step(a: argparse.Namespace) -> dict[str, float]:
     return {**{f"{name}_s": s for name, s in found.items()}, "timm_over_moco": found["timm"] / found["moco"]}
 
 
-def masked(a: argparse.Namespace) -> dict[str, float]:
+def masked(a: argparse.Namespace) -> dict[str, object]:
     """Seconds of a step by the share of patches that queries get."""
     trainings = {keep: training(a, a.batch, keep=keep) for keep in (1.0, 0.5, 0.25)}
     b = images(trainings[1.0], a.batch)
     work = {f"keep_{keep}_s": (lambda t=t: train_step(t, b)) for keep, t in trainings.items()}
     found = best_of(work, a.turns)
-    return {**found, "half_over_whole": found["keep_0.5_s"] / found["keep_1.0_s"]}
+    del trainings, work
+    found = {**found, "half_over_whole": found["keep_0.5_s"] / found["keep_1.0_s"]}
+    return {**found, **to_the_same_knn(a)} if a.train else found
+
+
+def to_the_same_knn(a: argparse.Namespace) -> dict[str, object]:
+    """Seconds of training until queries of all patches, and of a half of them, find as many neighbours."""
+    curves, found = {}, {}
+    for keep in (1.0, 0.5):
+        side = vit_name(a.backbone).side
+        changes = {"encoder.backbone": a.backbone, "image_size": side, "batch": a.batch, "query_view.keep": keep}
+        recipe = replace(
+            override(v3_small(), changes | {"seed": a.seed}), knn=KNN(k=20, temperature=0.07, features="backbone")
+        )
+        placement = place(Machine(device=a.device, precision=a.precision, threads=torch.get_num_threads()))
+        curves[keep] = learnt(recipe, a.train, a.test, a.seconds, a.looks, placement)
+        found[f"keep_{keep}_curve"] = [(look.step, look.seconds, round(look.knn, 4)) for look in curves[keep]]
+    for name, knn in (
+        ("end_of_whole", curves[1.0][-1].knn),
+        ("reached_by_both", min(max(look.knn for look in curve) for curve in curves.values())),
+    ):
+        found[f"{name}_knn"] = round(knn, 4)
+        found |= {f"{name}_keep_{keep}_s": reached(curve, knn) for keep, curve in curves.items()}
+    return found | {"seed": a.seed}
 
 
 def memory(a: argparse.Namespace) -> dict[str, float]:
@@ -122,6 +150,11 @@ def main() -> None:
     parser.add_argument("--part", type=int, default=64)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--train", help="class folders, for the time to the same kNN")
+    parser.add_argument("--test")
+    parser.add_argument("--seconds", type=float, default=210, help="of training for each of the two")
+    parser.add_argument("--looks", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="fp32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     a = parser.parse_args()

@@ -25,3 +25,15 @@ def test_it_measures_a_small_vit_in_seconds(what, names):
     found = json.loads(done.stdout)
     assert names <= found.keys()
     assert all(found[name] > 0 for name in names)
+
+
+def test_the_time_to_a_knn_lies_on_the_line_between_two_looks(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    from same_knn import Look, reached
+
+    looks = [Look(0, 0.0, 0.2), Look(10, 5.0, 0.3), Look(20, 11.0, 0.25), Look(30, 15.0, 0.45)]
+    assert reached(looks, 0.25) == 2.5
+    assert reached(looks, 0.3) == 5.0
+    assert reached(looks, 0.4) == 14.0
+    assert reached(looks, 0.5) is None
+    assert reached([Look(0, 0.0, 0.5), Look(9, 5.0, 0.4)], 0.45) == 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -318,6 +319,15 @@ def test_noise_a_slow_fall_and_a_queue_are_no_dips():
     )
     dipped = with_accuracy([0.5, 0.52, 0.55, 0.56, 0.58, 0.6, 0.2, 0.4, 0.58, 0.61])
     assert "dipped" not in judge(dipped, v2()).sentence
+
+
+def test_a_few_dozen_queries_fall_as_far_by_chance_and_that_is_no_dip():
+    fell = with_accuracy([0.25, 0.26, 0.22, 0.27, 0.25, 0.25, 0.12, 0.24])
+    assert "dipped" not in judge(fell, override(v3_small(), {"batch": 64})).sentence
+    assert "dipped from 25% to 12%" in judge(fell, override(v3_small(), {"batch": 512})).sentence
+    rng = random.Random(0)
+    drawn = [sum(rng.random() < 0.25 for _ in range(128)) / 128 for _ in range(3000)]
+    assert "dipped" not in judge(with_accuracy(drawn), override(v3_small(), {"batch": 64})).sentence
 
 
 def test_at_temperature_1_a_loss_near_chance_may_be_a_good_one():

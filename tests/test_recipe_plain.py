@@ -8,7 +8,22 @@ from dataclasses import replace
 import pytest
 
 from moco.errors import MocoError
-from moco.recipe import RECIPES, VIEWS, Recipe, View, cifar, flatten, from_json, override, to_json, v1, v2
+from moco.recipe import (
+    RECIPES,
+    VIEWS,
+    Grouped,
+    Recipe,
+    View,
+    cifar,
+    flatten,
+    from_json,
+    image_text,
+    override,
+    to_json,
+    v1,
+    v2,
+    v3_small,
+)
 
 every_recipe = pytest.mark.parametrize("recipe", [make() for make in RECIPES.values()], ids=list(RECIPES))
 
@@ -17,6 +32,16 @@ every_recipe = pytest.mark.parametrize("recipe", [make() for make in RECIPES.val
 def test_json_and_back_gives_the_same_recipe(recipe):
     assert from_json(to_json(recipe)) == recipe
     assert to_json(from_json(to_json(recipe))) == to_json(recipe)
+
+
+def test_what_is_known_of_images_and_what_queries_are_not_shown_survive_json():
+    hidden = {"query_view.keep": 0.25, "query_view.erase": 0.5}
+    for recipe in (
+        replace(v2(), groups=Grouped(by="parent", window=30.0, positives=4)),
+        override(v3_small(), hidden),
+        override(image_text(), {"text.tower": "models/bert", "text.length": 77}),
+    ):
+        assert from_json(to_json(recipe)) == recipe
 
 
 @pytest.mark.parametrize("views", VIEWS)

@@ -52,7 +52,7 @@ def test_a_table_in_another_encoding_is_read_and_said(folder: Path) -> None:
     assert found.texts == ["café", "plain"]
     assert found.lines[-1].startswith("1 captions are not in UTF-8 and were read as Windows-1252")
     assert of_table(folder, b"\xef\xbb\xbfpath,caption\n0.png,caf\xc3\xa9\n").texts == ["café"]
-    with pytest.raises(MocoError):
+    with pytest.raises(MocoError, match=r"t\.csv is in UTF-16; save it as UTF-8"):
         of_table(folder, "path,caption\n0.png,x\n".encode("utf-16"))
 
 
@@ -98,5 +98,9 @@ def test_what_is_held_out_is_a_function_of_the_seed_and_never_learnt_from(folder
     for part in (learnt, held):
         assert [f"number {part.source.name(i)[0]}" for i in range(len(part.texts))] == part.texts
     assert split(whole, 0.34, seed=3)[1].texts == held.texts
+    some = of_table(folder, "path,caption\n0.png,\n" + "".join(f"{i}.png,number {i}\n" for i in range(1, 6)))
+    learnt, _ = split(some, 0.34, seed=3)
+    assert [f"number {learnt.source.name(i)[0]}" for i in range(len(learnt.texts))] == learnt.texts
+    assert learnt.source.description.endswith("6 images, 3 of them"), "of the whole, and not of what is left of it"
     with pytest.raises(MocoError, match="too few to hold 2 of them out"):
         split(of_table(folder, "path,caption\n0.png,a\n1.png,b\n2.png,c\n"), 0.1, 0)

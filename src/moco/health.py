@@ -24,8 +24,9 @@ SAME = 1e-4
 """Spread of the vectors of different images below which they are one; fresh encoders give photographs 0.01 and more."""
 
 
-WINDOW, DIP = 5, 0.4
-"""A dip is a fall of the contrast accuracy by this share below the median of so many rows before."""
+WINDOW, DIP, SURE = 5, 0.4, 5.0
+"""A dip is a fall of the contrast accuracy by this share below the median of so many rows before, and by so many
+standard errors of one step's accuracy: of a few dozen queries it falls as far by chance."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,8 @@ def _filling(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | 
     full_at = next(row["step"] for row in steps if row.get("filled", 1.0) >= 1)
     early = [row["loss"] for row in steps if row["step"] <= full_at]
     if last["step"] < 3 * full_at and last["loss"] > early[0]:
-        return Health(
-            "normal", "normal: the queue is full; the loss peaks now, as in the official runs, and falls later"
-        )
+        as_there = ", as in the official runs" if recipe.text is None and recipe.groups is None else ""
+        return Health("normal", f"normal: the queue is full; the loss peaks now{as_there}, and falls later")
     return None
 
 
@@ -192,6 +192,7 @@ def _dips(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | Non
         for i, row in enumerate(steps[WINDOW:], WINDOW)
         if (before := _median([s["accuracy"] for s in steps[i - WINDOW : i]])) > 0.2
         and row["accuracy"] < before * (1 - DIP)
+        and row["accuracy"] < before - SURE * _error(before, recipe)
     ]
     if not found:
         return None
@@ -207,6 +208,12 @@ def _dips(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | Non
         f"unstable: the contrast accuracy dipped from {before:.0%} to {row['accuracy']:.0%} at step {row['step']:,}, "
         f"as v3 describes it of transformers; it comes back, but the end is worse for it: try {', '.join(todo)}",
     )
+
+
+def _error(accuracy: float, recipe: Recipe) -> float:
+    """The standard error of the contrast accuracy of one step."""
+    queries = recipe.batch * (2 if recipe.loss.symmetric else 1)
+    return math.sqrt(accuracy * max(0.0, 1 - accuracy) / queries)
 
 
 def _knn_falls(rows: Sequence[Row], steps: list[Row], recipe: Recipe) -> Health | None:

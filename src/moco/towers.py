@@ -23,16 +23,19 @@ from moco.recipe import Recipe
 from moco.recipe.check import refuse_groups_beyond_parts
 from moco.recipe.text import MOST_SCALE, Text
 from moco.shuffle import Unmade
+from moco.text.borrowed import Borrowed, BorrowedTower
+from moco.text.told import Told
 from moco.text.tower import TextTower
+from moco.text.words import Words
 
 
 class Reader(nn.Module):
     """f of texts: whole numbers (N x L) to unit vectors (N x dim), through features (N x D)."""
 
-    def __init__(self, text: Text, dim: int) -> None:
+    def __init__(self, text: Text, dim: int, words: Words | Borrowed) -> None:
         super().__init__()
-        self.tower = TextTower(text)
-        self.head = nn.Linear(text.width, dim, bias=False)
+        self.tower = _tower(text, words)
+        self.head = nn.Linear(self.tower.width, dim, bias=False)
 
     def forward(self, numbers: Tensor) -> Tensor:
         """The query or key of each text, of unit length, in fp32."""
@@ -46,18 +49,18 @@ class TwoTowers(nn.Module):
 
     numbers: Tensor
 
-    def __init__(self, recipe: Recipe, text: Text, numbers: Tensor, parts: int = 1) -> None:
-        """`numbers` are the words of each caption of the data set (N x L)."""
+    def __init__(self, recipe: Recipe, text: Text, told: Told, parts: int = 1) -> None:
+        """`told` are the captions of the data set."""
         super().__init__()
         self.images = Contrastive(recipe, parts)
         self.by_features = self.images.by_features
         if self.by_features:
             refuse_groups_beyond_parts(recipe, parts, distributed.count())
-        self.text_query_encoder = Reader(text, recipe.encoder.dim)
+        self.text_query_encoder = Reader(text, recipe.encoder.dim, told.words)
         self.text_key_encoder = copy.deepcopy(self.text_query_encoder).requires_grad_(False)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(recipe.loss.temperature)))
         """The logarithm of 1 / temperature, learnt with the rest (CLIP, section 2.5)."""
-        self.register_buffer("numbers", numbers, persistent=False)
+        self.register_buffer("numbers", told.numbers, persistent=False)
 
     @property
     def query_encoder(self) -> Encoder:
@@ -113,3 +116,11 @@ class TwoTowers(nn.Module):
 def _read(encoder: Reader, numbers: Tensor, rows: slice) -> Tensor:
     found: Tensor = encoder(numbers[rows])
     return found
+
+
+def _tower(text: Text, words: Words | Borrowed) -> TextTower | BorrowedTower:
+    match words:
+        case Words():
+            return TextTower(text)
+        case Borrowed():
+            return words.network()

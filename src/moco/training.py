@@ -157,7 +157,7 @@ def _model(recipe: Recipe, parts: int, told: Told | None) -> Contrastive | TwoTo
         case text:
             if told is None:
                 raise MocoError("this recipe learns from images with captions; train it by moco pretrain")
-            return TwoTowers(recipe, text, told.numbers, parts)
+            return TwoTowers(recipe, text, told, parts)
 
 
 def _refuse_shared_groups_of_several_keys(recipe: Recipe) -> None:

@@ -39,7 +39,8 @@ def small(name, **more):
     if recipe.predictor is not None:
         changes |= {"encoder.head_width": 24, "predictor.width": 24, "optim.lr": 1e-3}
     if recipe.encoder.frozen_patches:
-        changes |= {"encoder.backbone": "vit2w16p4s16h2", "encoder.stem": "imagenet", "query_view.keep": 0.5}
+        changes |= {"encoder.backbone": "vit2w16p4s16h2", "encoder.stem": "imagenet"}
+        changes |= {"query_view.keep": 0.5, "query_view.erase": 0.5}
     return override(recipe, changes | more)
 
 

@@ -18,6 +18,7 @@ from moco.device import place
 from moco.errors import MocoError
 from moco.machine import Machine
 from moco.recipe import SGD, EndToEnd, Grouped, Recipe, Text, check, image_text, override
+from moco.text.borrowed import borrow
 from moco.text.told import Told
 from moco.text.words import Words
 from moco.training import build_training, train_step
@@ -52,8 +53,17 @@ def told_of(texts) -> Told:
     return Told(Words("", 8), numbers, Groups.named(texts), 0)
 
 
-def test_five_steps_are_those_of_two_towers_written_out(memory):
-    recipe, told = recipe_of(), told_of([f"caption {i}" for i in range(IMAGES)])
+def borrowed(folder) -> Told:
+    """By a BERT of transformers."""
+    bert = pytest.importorskip("text_models").bert
+    texts = [f"a photo of {('red', 'dog', 'blue', 'house')[i % 4]} {'[UNK] ' * (i // 4 % 3)}" for i in range(IMAGES)]
+    read = borrow(str(bert(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)), 8)
+    return replace(Told.of(texts, read), groups=Groups(np.arange(IMAGES)))
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own tower", "borrowed tower"])
+def test_five_steps_are_those_of_two_towers_written_out(own, memory, tmp_path):
+    recipe, told = recipe_of(), told_of([f"caption {i}" for i in range(IMAGES)]) if own else borrowed(tmp_path)
     t = build_training(recipe, IMAGES, CPU, told=told)
     f_i, f_t = copy.deepcopy(t.model.query_encoder), copy.deepcopy(t.model.text_query_encoder)
     g_i, g_t = copy.deepcopy(f_i).requires_grad_(False), copy.deepcopy(f_t).requires_grad_(False)
@@ -71,7 +81,7 @@ def test_five_steps_are_those_of_two_towers_written_out(memory):
         own = torch.zeros(N, dtype=torch.long)
         loss = (F.cross_entropy(to_texts, own) + F.cross_entropy(to_images, own)) / 2
         parameters = [*f_i.parameters(), *f_t.parameters(), log_scale]
-        gradients = torch.autograd.grad(loss, parameters)
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)  # a pooler is asked for nothing
         rate = t.lr
         with torch.no_grad():
             for p, gradient in zip(parameters, gradients, strict=True):

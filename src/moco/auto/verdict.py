@@ -23,5 +23,5 @@ def verdict(before: Found, after: Found, out: str) -> str:
         return f"verdict: most likely it paid: {measured}"
     return (
         f"verdict: cannot be told without labels: {measured}; "
-        f"moco evaluate {out} --data LABELLED tells; if it did not pay, try other --views, or more --time"
+        f"moco evaluate {out} --data LABELLED tells; if it did not pay, try other --views, or a longer run"
     )

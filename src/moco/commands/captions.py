@@ -24,11 +24,13 @@ from moco.errors import MocoError
 from moco.preprocess import Preprocess
 from moco.recipe import Recipe, override
 from moco.recipe.pixels import Pixels
+from moco.recipe.text import Text, check_text
 from moco.run.directory import WORDS, RunDirectory
 from moco.run.text_file import TextEncoder
+from moco.text.borrowed import Borrowed, borrow
 from moco.text.captions import Captions, captioned, split
 from moco.text.recall import each_once, recalls
-from moco.text.told import Told
+from moco.text.told import Told, kept, opened
 from moco.text.words import Words, learn_words
 from moco.towers import TwoTowers
 
@@ -43,8 +45,7 @@ class Heard:
 
     def keep(self, run: RunDirectory) -> None:
         """Write the tokenizer down; raises MocoError where a run that goes on began with other captions."""
-        words = self.told.words
-        record = {"tokenizer": words.tokenizer, "length": words.length, "captions": _identity(self)}
+        record = kept(self.told.words) | {"captions": _identity(self)}
         before = run.read(WORDS) if run.checkpoint.exists() else {}
         if before and before.get("captions") != record["captions"]:
             raise MocoError(f"{run.path} began with other captions; put the table back, or name another --out")
@@ -63,14 +64,20 @@ def hear(
         return None
     asked = override(recipe, {name: v for name, v in changes.items() if name.startswith("text.") or name == "seed"})
     assert asked.text is not None
+    check_text(asked.text)
     learnt, held = split(captioned(os.fspath(data), source), asked.text.held_out, asked.seed)
-    kept = run.read(WORDS) if run.checkpoint.exists() else {}
-    text = asked.text
-    if kept:
-        words = Words(str(kept["tokenizer"]), int(kept["length"]))
-    else:
-        words = distributed.on_main(lambda: learn_words(learnt.texts, text))
+    before = run.read(WORDS) if run.checkpoint.exists() else {}
+    words = opened(before) if before else _words(learnt.texts, asked.text)
     return Heard(learnt, held, Told.of(learnt.texts, words))
+
+
+def _words(texts: list[str], text: Text) -> Words | Borrowed:
+    """What reads the captions of a run that begins."""
+    match text.tower:
+        case None:
+            return distributed.on_main(lambda: learn_words(texts, text))
+        case name:
+            return distributed.on_each(lambda: borrow(name, text.length))
 
 
 def refuse_pieces(images: Source, source: Source) -> None:

@@ -67,7 +67,7 @@ def choose_recipe(
 
 def _with_a_note_on_its_queue(recipe: Recipe, facts: Survey, tell: Teller) -> Recipe:
     match recipe.dictionary:
-        case Queue(size=size) if 0.1 * facts.images < size < facts.images and facts.images > 1000:
+        case Queue(size=size) if recipe.text is None and 0.1 * facts.images < size < facts.images > 1000:
             tell.note(
                 f"note: the queue of {size:,} keys holds {size / facts.images:.0%} of the images, so an image often "
                 "meets its own old key as a negative; the papers' share is 5 %"

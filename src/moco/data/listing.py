@@ -69,7 +69,13 @@ class Listing:
 
 
 def file_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file in UTF-8, with or without byte order mark; other bytes stay what they are in a path."""
+    """The text of a file in UTF-8, with or without byte order mark; other bytes stay what they are in a path.
+
+    Raises MocoError for UTF-16, which spreadsheets write.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise MocoError(f"{printable(os.fspath(path))} is in UTF-16; save it as UTF-8")
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:  # noqa: PTH123
         return file.read()
 

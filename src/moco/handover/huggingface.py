@@ -26,6 +26,7 @@ from moco.handover.parcel import Exported, Parcel
 from moco.handover.safetensors import metadata, write_safetensors
 from moco.handover.timm import pretrained_cfg
 from moco.run.atomic import write_text
+from moco.text.borrowed import quietly
 
 WEIGHTS = "model.safetensors"
 CODE = "modeling_encoder.py"
@@ -227,24 +228,14 @@ def _opened(parcel: Parcel, folder: Path, code: bool, usage: str) -> Exported:
 def _own_code_only() -> Iterator[None]:
     """Without progress bars and advice; copies of the code it brings go to a folder that is removed."""
     from transformers import dynamic_module_utils
-    from transformers.utils import logging
 
-    verbosity, bars, cache = (
-        logging.get_verbosity(),
-        logging.is_progress_bar_enabled(),
-        dynamic_module_utils.HF_MODULES_CACHE,
-    )
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as own:
+    cache = dynamic_module_utils.HF_MODULES_CACHE
+    with tempfile.TemporaryDirectory() as own, quietly():
         dynamic_module_utils.HF_MODULES_CACHE = own
         try:
             yield
         finally:
             dynamic_module_utils.HF_MODULES_CACHE = cache
-            logging.set_verbosity(verbosity)
-            if bars:
-                logging.enable_progress_bar()
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

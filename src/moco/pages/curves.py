@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moco.pages.contrasted import Contrasted, first_is_easy, own_of
 from moco.pages.drawing import Floats, Line, Plot, csv, svg
+from moco.recipe import Recipe
 from moco.run.log import Row
 
 
@@ -34,10 +36,15 @@ class Group:
     curves: list[Curve]
 
 
-def curves(rows: Sequence[Row]) -> list[Group]:
-    """What a log shows, the most telling first; a curve without a single number is left out."""
+def curves(rows: Sequence[Row], recipe: Recipe | None = None) -> list[Group]:
+    """What a log shows, the most telling first; a curve without a single number is left out.
+
+    In the words of the recipe, where it is known: what a query is asked is not the same in all.
+    """
+    asked = own_of(recipe)
+    found = [*_texts(rows), *_found(rows, asked, first_is_easy(recipe)), *_similarity(rows, asked)]
     groups = [
-        Group("Is it learning?", [*_loss(rows), *_knn(rows), *_texts(rows), *_found(rows), *_similarity(rows)]),
+        Group("Is it learning?", [*_loss(rows, asked), *_knn(rows), *found]),
         Group("What do its features look like?", _scores(rows)),
         Group("How did the run go?", _progress(rows)),
     ]
@@ -55,7 +62,7 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _loss(rows: Sequence[Row]) -> list[Curve]:
+def _loss(rows: Sequence[Row], asked: Contrasted) -> list[Curve]:
     steps, values = series(rows, "loss")
     if not len(steps):
         return []
@@ -63,12 +70,12 @@ def _loss(rows: Sequence[Row]) -> list[Curve]:
     settled = _settled(rows, "loss")
     low, high, level = float(settled.min()), float(settled.max()), None
     if len(chance):
-        negatives = round(math.expm1(chance[-1]))
+        negatives = round(math.exp(chance[-1])) - asked.positives
         level = (float(chance[-1]), f"chance, {chance[-1]:.2f}")
         high = max(high, level[0])
         reading = (
-            "Low is good. The dashed line is guessing: the loss of a query that cannot tell its own key from the "
-            f"{negatives:,} negatives beside it, ln(1 + {negatives:,})."
+            f"Low is good. The dashed line is guessing: the loss of a query that cannot tell {asked.own} from the "
+            f"{negatives:,} {asked.others}, ln({asked.positives} + {negatives:,})."
         )
     shaded = None if (end := _filling_end(rows)) is None else (end, "dictionary filling")
     if shaded:
@@ -97,19 +104,18 @@ def _settled(rows: Sequence[Row], name: str) -> Floats:
     return full if len(full) >= 5 else series(rows, name)[1]
 
 
-def _found(rows: Sequence[Row]) -> list[Curve]:
-    return _single(
-        rows,
-        "accuracy",
-        "Contrast accuracy",
-        "How often a query is more similar to its own key than to every negative. Against random vectors, at the very "
-        "start, that is easy; then it rises slowly, and need not come near 100%.",
-        percent=True,
-    )
+def _found(rows: Sequence[Row], asked: Contrasted, easy: bool) -> list[Curve]:
+    others = "every negative" if asked.others == Contrasted.others else f"all {asked.others}"
+    reading = f"How often a query is more similar to {asked.own} than to {others}. "
+    if easy:
+        reading += "Against random vectors, at the very start, that is easy; then it rises slowly, and need not come "
+    else:
+        reading += "It rises slowly from what an untrained encoder finds, and need not come "
+    return _single(rows, "accuracy", "Contrast accuracy", f"{reading}near 100%.{asked.against}", percent=True)
 
 
-def _similarity(rows: Sequence[Row]) -> list[Curve]:
-    named = (("positive", "same image"), ("negative", "different images"))
+def _similarity(rows: Sequence[Row], asked: Contrasted) -> list[Curve]:
+    named = (("positive", asked.same), ("negative", asked.different))
     found = [(label, *series(rows, name)) for name, label in named]
     lines = [
         Line(label, steps, values, "second" if label == named[1][1] else "first")
@@ -122,8 +128,8 @@ def _similarity(rows: Sequence[Row]) -> list[Curve]:
     high = max(float(line.values.max()) for line in lines)
     margin = 0.05 * max(high - low, 0.1)
     reading = (
-        "Mean cosine of two views. The gap between the lines is what is learnt; if both stay near 1, all images look "
-        "the same to the encoder."
+        f"Mean cosine of {asked.pair}. The gap between the lines is what is learnt; if both stay near 1, all images "
+        "look the same to the encoder."
     )
     plot = Plot(lines, _last(rows), low - margin, high + margin)
     return [_curve("Similarity of query and key", reading, plot, "half")]

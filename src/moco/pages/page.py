@@ -6,13 +6,13 @@ import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from moco.data.loader import Plan
 from moco.data.names import printable
 from moco.pages.alike import Shown
 from moco.pages.beside import sides
 from moco.pages.chosen import chosen
+from moco.pages.contrasted import seen_words
 from moco.pages.curves import curves, series
 from moco.pages.pairs import Pairs
 from moco.pages.pictures import EPOCHS, Neighbours, ViewRow
@@ -21,7 +21,7 @@ from moco.pages.tables import table_of
 from moco.pages.words import duration, settings, view_words
 from moco.protocols.result import Result
 from moco.recipe import Recipe
-from moco.run.directory import RunDirectory
+from moco.run.directory import PAIRS, RunDirectory
 from moco.run.log import Row, readable_rows
 
 MOST_SKIPPED = 50
@@ -61,19 +61,20 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         health=_health(rows),
         verdict=run.read("verdict.json").get("sentence", ""),
         chosen=chosen(run.read("auto.json")),
-        facts=_facts(recipe, rows, run.read("data.json"), pictures),
+        facts=_facts(run, recipe, rows, pictures),
         placement=run.read("machine.json").get("placement", ""),
         size=recipe.image_size,
         width=pictures.neighbours.width if pictures.neighbours else None,
         has_encoder=run.encoder.exists(),
         damaged=damaged,
-        groups=curves(rows),
+        groups=curves(rows, recipe),
         script=js,
         script_digest=digest(js),
         tables=[table_of(result) for result in results],
         sides=sides(run),
         pictures=pictures,
         epochs=EPOCHS,
+        seen_words=seen_words(recipe),
         query_words=view_words(recipe.query_view, recipe.image_size),
         key_words=view_words(recipe.key_view, recipe.image_size) if recipe.key_view else [],
         skipped=skipped[:MOST_SKIPPED],
@@ -96,7 +97,8 @@ def _health(rows: list[Row]) -> dict[str, str]:
     return {"level": level, "word": word, "sentence": sentence}
 
 
-def _facts(recipe: Recipe, rows: list[Row], data: dict[str, Any], pictures: Pictures) -> list[Fact]:
+def _facts(run: RunDirectory, recipe: Recipe, rows: list[Row], pictures: Pictures) -> list[Fact]:
+    data = run.read("data.json")
     images, done = data.get("images", 0), rows[-1]["step"] if rows else 0
     steps = Plan(images, recipe.batch, recipe.epochs, recipe.seed, recipe.steps).steps
     seconds = _seconds(rows, recipe.batch)
@@ -107,9 +109,22 @@ def _facts(recipe: Recipe, rows: list[Row], data: dict[str, Any], pictures: Pict
         Fact("Encoder", recipe.encoder.backbone, f"{recipe.image_size} px{width}"),
         Fact("Steps", f"{done:,}", _of(done, steps)),
     ]
+    facts += _known(run, recipe)
     if seconds:
         trained = series(rows, "images_per_second")[0][-1] * recipe.batch
         facts.append(Fact("Training time", duration(seconds), f"{trained / seconds:,.0f} images/s"))
+    return facts
+
+
+def _known(run: RunDirectory, recipe: Recipe) -> list[Fact]:
+    """What is known of images beside their pixels."""
+    pairs, facts = run.read(PAIRS), []
+    if recipe.groups is not None and pairs:
+        each = f"{recipe.positives} positives a query" if recipe.positives > 1 else "one positive a query"
+        facts.append(Fact("Groups", f"{pairs.get('groups', 0):,}", f"by {pairs.get('pairs', '')}, {each}"))
+    if recipe.text is not None:
+        tower = recipe.text.tower or f"own, {recipe.text.layers} layers, {recipe.text.width} wide"
+        facts.append(Fact("Texts", f"{recipe.text.length} words", f"tower: {tower}"))
     return facts
 
 

@@ -14,6 +14,9 @@ MOST_SCALE = 100.0
 class Text:
     """How captions become words, by a byte-level BPE made on them, and words become vectors, by a Transformer."""
 
+    tower: str | None = None
+    """A text model of transformers with its own tokenizer: a folder, or a name on its hub. None: one made here, of the
+    numbers below."""
     vocabulary: int = 4096
     """Words of the tokenizer at most, bytes or letters among them."""
     length: int = 32
@@ -38,5 +41,9 @@ def check_text(text: Text) -> None:
             raise MocoError(f"--text.{flag} {value}: must be at least {least}")
     if text.width % text.heads:
         raise MocoError(f"--text.heads {text.heads} does not divide --text.width {text.width}")
+    usual = Text()
+    for flag in ("vocabulary", "width", "layers", "heads") if text.tower is not None else ():
+        if getattr(text, flag) != getattr(usual, flag):
+            raise MocoError(f"--text.{flag} {getattr(text, flag)}: --text.tower {text.tower} has its own; leave it out")
     if not 0 < text.held_out <= 0.5:
         raise MocoError(f"--text.held-out {text.held_out}: a share above 0 and up to 0.5")

@@ -13,6 +13,8 @@ from moco.device import seeded
 from moco.errors import MocoError
 from moco.recipe import Recipe, from_json, to_json
 from moco.run.tensors import read_tensors, write_tensors
+from moco.text.borrowed import Borrowed
+from moco.text.told import kept, opened
 from moco.text.words import Words
 from moco.towers import Reader
 
@@ -25,20 +27,23 @@ class TextEncoder:
     """Texts to unit vectors, in the space of the images' unit vectors."""
 
     encoder: Reader
-    words: Words
+    words: Words | Borrowed
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """The unit vectors of N texts (N x C), on the CPU."""
+        """The unit vectors of N texts (N x C), on the CPU; without dropout, in the middle of a training too."""
         numbers, _ = self.words.encode(texts)
-        device = next(self.encoder.parameters()).device
-        return torch.cat([self.encoder(some.to(device)).cpu() for some in torch.split(numbers, _AT_ONCE)])
+        device, trained = next(self.encoder.parameters()).device, self.encoder.training
+        self.encoder.eval()
+        vectors = torch.cat([self.encoder(some.to(device)).cpu() for some in torch.split(numbers, _AT_ONCE)])
+        self.encoder.train(trained)
+        return vectors
 
 
-def save_text_encoder(path: Path, encoder: Reader, words: Words, recipe: Recipe, step: int) -> None:
+def save_text_encoder(path: Path, encoder: Reader, words: Words | Borrowed, recipe: Recipe, step: int) -> None:
     """Write the encoder of texts; readable with `torch.load(..., weights_only=True)`."""
     content = {"format": FORMAT, "recipe": to_json(recipe), "step": step, "encoder": encoder.state_dict()}
-    write_tensors(path, content | {"tokenizer": words.tokenizer, "length": words.length})
+    write_tensors(path, content | kept(words))
 
 
 def read_text_encoder(path: Path) -> TextEncoder:
@@ -52,9 +57,10 @@ def read_text_encoder(path: Path) -> TextEncoder:
         recipe = from_json(content["recipe"])
         assert recipe.text is not None
         with seeded(0, torch.device("cpu")):
-            encoder = Reader(recipe.text, recipe.encoder.dim)
+            words = opened(content)
+            encoder = Reader(recipe.text, recipe.encoder.dim, words)
         encoder.load_state_dict(content["encoder"])
-        return TextEncoder(encoder.eval(), Words(content["tokenizer"], int(content["length"])))
+        return TextEncoder(encoder.eval(), words)
     except (KeyError, TypeError, RuntimeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise MocoError(f"{path} is damaged: {reason}; continue the run to write it again") from None

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from moco.run.log import Row
 
-_NAMES = {"knn": "kNN", "rank": "effective rank", "rotation": "turns found"}
+_NAMES = {"rank": "effective rank"}
+_SHARES = {
+    "knn": "kNN",
+    "rotation": "turns found",
+    "zero_shot": "classes named by text",
+    "recall_1": "captions found first",
+    "recall_5": "in 5",
+    "recall_10": "in 10",
+    "image_recall_1": "images found first",
+    "image_recall_5": "in 5",
+    "image_recall_10": "in 10",
+}
 
 
 def step_words(row: Row) -> str:
@@ -20,7 +31,7 @@ def step_words(row: Row) -> str:
 def score_words(row: Row) -> str:
     """When a row of scores was measured, and what was found."""
     shown = [
-        f"{_NAMES.get(k, k)} {v:.1%}" if k in ("knn", "rotation") else f"{_NAMES.get(k, k)} {v:.3g}"
+        f"{_SHARES[k]} {v:.1%}" if k in _SHARES else f"{_NAMES.get(k, k)} {v:.3g}"
         for k, v in row.items()
         if k not in ("step", "epoch", "judged_in") and v is not None
     ]

@@ -69,11 +69,12 @@ def captioned(data: str, source: Source) -> Captions:
 
 
 class Kept:
-    """Some of the images of a source."""
+    """Some of the images of a source; of some of a source, some of the source."""
 
     def __init__(self, whole: Source, positions: NDArray[np.int64]) -> None:
-        self.whole, self.positions = whole, positions
-        self.description = f"{whole.description}, {len(positions):,} of them"
+        self.whole: Source = whole.whole if isinstance(whole, Kept) else whole
+        self.positions: NDArray[np.int64] = whole.positions[positions] if isinstance(whole, Kept) else positions
+        self.description = f"{self.whole.description}, {len(positions):,} of them"
 
     @property
     def hints(self) -> Hints:
@@ -125,8 +126,6 @@ def _of_table(data: str) -> list[bytes]:
         content = Path(path).read_bytes()
     except OSError as error:
         raise MocoError(f"--data {printable(data)}: the table cannot be read ({error.strerror})") from None
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise MocoError(f"--data {printable(data)}: this table is in UTF-16; save it as UTF-8")
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     delimiter = "\t" if path.lower().endswith(".tsv") else ","
     rows = [

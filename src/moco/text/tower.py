@@ -15,6 +15,7 @@ class TextTower(nn.Module):
 
     def __init__(self, text: Text) -> None:
         super().__init__()
+        self.width = text.width
         self.words = nn.Embedding(text.vocabulary, text.width)
         self.places = nn.Parameter(torch.empty(text.length, text.width))
         self.blocks = nn.ModuleList(_Block(text.width, text.heads) for _ in range(text.layers))

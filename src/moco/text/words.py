@@ -28,8 +28,8 @@ class Words:
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, int]:
         """The numbers of N texts (N x L int32, [START] ... [END], then zeros), and how many were cut."""
-        maker = _library().Tokenizer.from_str(self.tokenizer)
-        room, most = self.length - 2, self.length * _LETTERS
+        maker = library().Tokenizer.from_str(self.tokenizer)
+        room, most = self.length - 2, cut_at(self.length)
         numbers = np.zeros((len(texts), self.length), dtype=np.int32)
         cut = 0
         for first in range(0, len(texts), 4096):
@@ -46,23 +46,29 @@ def learn_words(texts: Sequence[str], text: Text) -> Words:
 
     Raises MocoError where the library is not there.
     """
-    library = _library()
-    most = text.length * _LETTERS
-    maker = library.Tokenizer(library.models.BPE())
-    maker.normalizer = library.normalizers.Sequence([library.normalizers.NFC(), library.normalizers.Lowercase()])
-    maker.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=True)
-    maker.decoder = library.decoders.ByteLevel()
-    trainer = library.trainers.BpeTrainer(
+    parts = library()
+    most = cut_at(text.length)
+    maker = parts.Tokenizer(parts.models.BPE())
+    maker.normalizer = parts.normalizers.Sequence([parts.normalizers.NFC(), parts.normalizers.Lowercase()])
+    maker.pre_tokenizer = parts.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    maker.decoder = parts.decoders.ByteLevel()
+    trainer = parts.trainers.BpeTrainer(
         vocab_size=text.vocabulary,
         special_tokens=_SPECIAL,
-        initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
+        initial_alphabet=sorted(parts.pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     maker.train_from_iterator((one[:most] for one in texts), trainer)
     return Words(maker.to_str(), text.length)
 
 
-def _library() -> Any:
+def cut_at(length: int) -> int:
+    """Letters of a text that are looked at for so many words."""
+    return length * _LETTERS
+
+
+def library() -> Any:
+    """`tokenizers`; raises MocoError where it is not there."""
     try:
         import tokenizers
     except ImportError:
