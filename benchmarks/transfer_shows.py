@@ -92,7 +92,8 @@ SHOWS = {
     "vocseg": Show(
         "segment-voc",
         lambda data, _: data / "vocseg_coco320",
-        {"batch": 4, "views.size": 160, "views.scale": (0.7, 1.3), "optim.lr": 0.8, "schedule.steps": 900},
+        {"batch": 4, "views.size": 160, "views.scale": (0.7, 1.3), "optim.lr": 0.8, "schedule.steps": 600},
+        labels=0.1,
     ),
     "lvis": Show(
         "instance-lvis",
