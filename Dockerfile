@@ -1,6 +1,7 @@
 # docker build -t moco .                                                        on a CPU
 # docker build -t moco:cuda --build-arg TORCH=https://download.pytorch.org/whl/cu126 .   on a GPU
 # docker run --rm -v "$PWD:/work" moco pretrain --data photos/ --out runs/photos         (with a GPU: --gpus all)
+# Linted with hadolint; docker itself was not at hand where it was written.
 FROM python:3.11-slim
 ARG TORCH=https://download.pytorch.org/whl/cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1

@@ -45,10 +45,10 @@ class MoCo(lightning.LightningModule):
 
 
 def main() -> None:
-    """A few steps, to see that it runs; to learn something takes images of yours, and longer."""
-    from moco_in_25_lines import digits
+    """A few steps, to see that it runs; moco_in_25_lines.py learns something."""
+    from moco_in_25_lines import drawings
 
-    images = digits()
+    images, _ = drawings("validation")
     data = torch.utils.data.TensorDataset(images, torch.arange(len(images)))
     loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True, drop_last=True)
     model = MoCo("resnet18w16", size=16, keys=512, m=0.99, epochs=2)

@@ -1,7 +1,8 @@
 """Every code block of the documents works: it runs, made small, or says why not and is checked against the parsers.
 
-Commands run in this process, with the flags of the page and behind them those that make it small. A page runs from top
-to bottom in a folder of its own, with photographs, labelled images, boxes, scans and a finished run in it.
+Commands run in this process, with the flags of the page and behind them those that make it small; what torchrun would
+start on many devices runs here as one process, once torchrun's own parser has taken its flags. A page runs from top to
+bottom in a folder of its own, with photographs, labelled images, boxes, scans and finished runs in it.
 """
 
 import ast
@@ -9,13 +10,18 @@ import contextlib
 import importlib
 import io
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from blocks import PAGES, ROOT, before_moco, blocks_of, commands_of, of_moco
 from PIL import Image
 from sklearn.datasets import load_sample_image
@@ -24,30 +30,23 @@ from torch.distributed.run import get_args_parser
 from moco.cli import COMMANDS, main
 from moco.cli.pretrain import starting_recipe
 from moco.commands.pretrain import pretrain
+from moco.loopback import Loopback
 from moco.machine import Machine
 from moco.recipe import RECIPES, flatten, override, v2
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-RUN = [
-    "README.md",
-    "docs/auto.md",
-    "docs/coming-from.md",
-    "docs/features.md",
-    "docs/gallery.md",
-    "docs/how-to.md",
-    "docs/index.md",
-    "docs/recipes.md",
-    "docs/reference/commands.md",
-    "docs/reference/python.md",
-    "docs/tutorials/duplicates.md",
-    "docs/tutorials/few-labels.md",
-    "docs/tutorials/medical-satellite.md",
-    "docs/tutorials/own-photos.md",
-    "docs/tutorials/several-gpus.md",
-    "docs/tutorials/slurm.md",
-]
-"""Pages whose blocks run; the blocks of all others are checked against the parsers."""
+RUN = sorted({block.page for block in BLOCKS if block.runs and block.language in ("bash", "python")})
+"""Pages with blocks that run."""
+NOT_RUN = {
+    "CONTRIBUTING.md": ["they install, and run the tests that this is one of"],
+    "README.md": ["they install, and train for minutes; what make demo does is in the next block", "it installs"],
+    "docs/coming-from.md": ["it fetches CIFAR-10, and trains 200 epochs"],
+    "docs/export.md": ["a benchmark of minutes"],
+    "docs/library.md": ["the body of a function; tests/test_examples.py runs examples/moco_in_25_lines.py"],
+    "docs/tutorials/slurm.md": ["needs Slurm"],
+}
+"""The blocks that do not run, by the reason that the page gives in a comment before each."""
 
 ONE_THREAD = (
     "--machine.compile off --machine.device cpu --machine.precision fp32 --machine.threads 1 --machine.workers 1"
@@ -62,15 +61,28 @@ SMALL = {
     "--parts.before-nms 30 10 --parts.after-nms 10 5 --looks 1 " + ONE_THREAD,
     "predict": ONE_THREAD,
     "cluster": "--k 2",
+    "study": "--seeds 1 --machine.watch-every 1 ",
+    "study mechanisms": "--cells 'end-to-end K 12' 'memory bank K 12' 'MoCo K 12' ",
+    "study momentum": "--cells 'm 0.9' ",
+    "tune": "--trials 2 --search keys.m=0.9..0.999 --machine.watch-every 1 ",
+    "explore": "--clusters 2 " + ONE_THREAD,
 }
 """Put behind what a page says, so that a block takes a second."""
-INSTEAD = {"--time", "--steps", "--epochs", "--seeds", "--init"}
-"""Flags of `pretrain` that are parsed and then left out: SMALL says it, or a file of another library is needed."""
+SMALL |= {name: SMALL[name] + SMALL["pretrain"] for name in ("study", "tune")}
+SMALL |= {name: SMALL[name] + SMALL["study"] for name in ("study mechanisms", "study momentum")}
+SMALL["study mechanisms"] = SMALL["study mechanisms"].replace("--dictionary.size 16 ", "")  # what it varies
+INSTEAD = {"--time", "--steps", "--epochs", "--init", "--labels"}
+"""Flags that are parsed and then left out: SMALL says it, or a file of another library is needed."""
 
 
-def test_blocks_say_why_they_are_not_run():
+def test_blocks_that_do_not_run_are_these_and_say_why():
     for block in BLOCKS:
         assert not block.mark or re.fullmatch(r"(not run|theirs): \S.*", block.mark), f"{block.name}: {block.mark}"
+    left_out = {}
+    for block in BLOCKS:
+        if block.ours and not block.runs:
+            left_out.setdefault(block.page, []).append(block.mark.removeprefix("not run: "))
+    assert left_out == NOT_RUN
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=lambda b: b.name)
@@ -86,10 +98,7 @@ def test_shell_can_be_parsed(block):
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.ours and b.language in ("bash", "")], ids=lambda b: b.name)
 def test_commands_are_taken_by_their_parsers(block, monkeypatch):
-    whole = " ".join(b.code for b in BLOCKS if b.page == block.page)
-    variables = dict(re.findall(r"^(\w+)=[\"'](.*?)[\"']$", whole.replace("\\\n", " "), re.M))
-    code = re.sub(r"\$(\w+)", lambda m: variables.get(m[1], m[0]), block.code)
-    for words in commands_of(code) if block.language == "bash" else []:
+    for words in words_of(block) if block.language == "bash" else []:
         if (told := of_moco(words)) is not None:
             parses(told, monkeypatch)
         if words[0] in ("torchrun", "srun") and "torchrun" in words:
@@ -97,6 +106,13 @@ def test_commands_are_taken_by_their_parsers(block, monkeypatch):
         if words[:2] == ["pip", "install"]:
             for extra in re.findall(r"\[(.*?)\]", " ".join(words)):
                 assert set(extra.split(",")) <= {*EXTRAS, *("s3", "http")}, extra
+
+
+def words_of(block):
+    """The words of each command, with the page's variables in their places."""
+    whole = " ".join(b.code for b in BLOCKS if b.page == block.page)
+    variables = dict(re.findall(r"^(\w+)=[\"'](.*?)[\"']$", whole.replace("\\\n", " "), re.M))
+    return commands_of(re.sub(r"\$(\w+)", lambda m: variables.get(m[1], m[0]), block.code))
 
 
 class Parsed(Exception):  # noqa: N818
@@ -131,34 +147,52 @@ def named(name):
 def test_the_blocks_of_a_page_run(page, made_once, tmp_path, monkeypatch):
     shutil.copytree(made_once("documents", make_world), tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(Loopback, "serve", serve_once)
     monkeypatch.setattr("moco.commands.pretrain.finish", lambda to, out: out / "report.html")  # has tests of its own
     scope, trained = {}, set()
     for block in blocks_of(ROOT / page):
         if block.runs and block.language == "python":
             exec(compile(block.code, block.name, "exec"), scope)
         elif block.runs and block.language == "bash":
-            for words in commands_of(block.code):
-                run(words, block.name, trained)
+            for words in words_of(block):
+                run([word.replace("/shared/", "shared/") for word in words], block.name, trained)
+
+
+def serve_once(self):
+    """In the place of serving until Ctrl-C: the page is asked for once."""
+    with self.serving() as address, urllib.request.urlopen(address) as page:
+        assert b"<html" in page.read()
 
 
 def run(words, name, trained):
     """One command of a page; the run of the folder gives way to one that the page trains itself."""
-    told = of_moco(words)
-    if told and told[0] == "pretrain" and "--out" in told and (out := told[told.index("--out") + 1]) not in trained:
-        shutil.rmtree(out, ignore_errors=True)
-        trained.add(out)
     if words[:2] == ["pip", "install"]:
         return
+    told = of_moco(words)
     if told is None:
-        assert subprocess.run(words, capture_output=True).returncode == 0, (name, words)
+        outside(words, name)
         return
+    if told[:1] == ["pretrain"] and "--out" in told and (out := told[told.index("--out") + 1]) not in trained:
+        shutil.rmtree(out, ignore_errors=True)
+        trained.add(out)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         code = exit_code(small(told))
     assert code == 0, f"{name}: moco {' '.join(told)} ended with {code}"
     if ">" in words:
-        Path(words[-1]).write_text(said.getvalue())
+        (to := Path(words[-1]).expanduser()).parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(said.getvalue())
+    if "|" in words:
+        outside(words[words.index("|") + 1 :], name, said.getvalue())
+
+
+def outside(words, name, given=""):
+    """A command of the shell, or a script of the project."""
+    words = [sys.executable, *words[1:]] if words[0] == "python" else words
+    done = subprocess.run(words, input=given, capture_output=True, text=True)
+    assert done.returncode == 0, (name, words, done.stderr)
 
 
 def exit_code(told):
@@ -171,14 +205,31 @@ def exit_code(told):
 
 def small(told):
     """The command with what makes it quick in the place of what makes it long."""
-    if "--help" in told or not told or told[0] not in SMALL:
+    smaller = shlex.split(SMALL.get(" ".join(told[:2]), SMALL.get(" ".join(told[:1]), "")))
+    if "--help" in told or list(told) in ([], ["study"]):
         return list(told)
     kept, leaving = [], False
-    fewer = {word for word in SMALL[told[0]].split() if word.startswith("--")} | INSTEAD
+    fewer = {word for word in smaller if word.startswith("--")} | INSTEAD
     for word in told:
         leaving = word in fewer if word.startswith("--") else leaving
         kept += [] if leaving else [word]
-    return kept + SMALL[told[0]].split()
+    return kept + smaller
+
+
+LIKE = {
+    "images": "photos",
+    "imagenet/train": "photos",
+    "new_images": "photos",
+    "cifar10k": "cifar10/train",
+    "VOCdevkit": "boxes",
+    "bccd_voc": "boxes",
+    "runs/a": "runs/photos",
+    "runs/b": "runs/photos",
+    "runs/c": "runs/photos",
+    "runs/cells": "runs/photos",
+    "studies/mechanisms/runs/moco-k-256-seed0": "runs/photos",
+}
+"""Folders that pages name, and the one that each is here."""
 
 
 def make_world(folder):
@@ -201,16 +252,32 @@ def make_world(folder):
     for i in range(12):
         for name in ("cat", "dog"):
             save(folder / "labelled" / name / f"{i}.jpg", part())
+    for i in range(72):
+        for name in (
+            "imagenette/train",
+            "imagenette/val",
+            "cifar10/train",
+            "cifar10/test",
+            "watch/train",
+            "watch/test",
+        ):
+            save(folder / name / ("cat", "dog")[i % 2] / f"{i}.jpg", part())
     make_bands(folder, draw)
     make_boxes(folder / "boxes", part, save)
     (folder / "street.py").write_text(next(b.code for b in BLOCKS if "def street" in b.code))
-    shutil.copytree(ROOT / "examples", folder / "examples")
+    for name in ("examples", "website"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    torch.save(torchvision.models.resnet18().state_dict(), folder / "supervised.pth")
     machine = Machine(device="cpu", precision="fp32", threads=1, workers=1)
     words = iter(small(["pretrain"])[1:])
     recipe = override(v2(), {k: v for k, v in numbers(words).items() if not k.startswith("machine")})
     (folder / "runs").mkdir()
     for name in ("photos", "other"):
         pretrain(folder / "photos", folder / "runs" / name, recipe, machine=machine, until=1)
+    for name, like in LIKE.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(folder / like)
 
 
 def numbers(words):

