@@ -129,3 +129,10 @@ def test_a_batch_or_a_group_that_fits_no_way_is_refused_with_what_to_do(monkeypa
     monkeypatch.setattr("moco.ops.sync_batch_norm.count", lambda: processes)
     with pytest.raises(MocoError, match=words):
         norms_over_processes(torch.nn.Sequential(), batch, group)
+
+
+def test_pixels_of_16_bits_are_put_in_another_order():
+    pixels = torch.arange(0, 60_000, 10_000, dtype=torch.int32).to(torch.uint16).reshape(3, 2)
+    moved = distributed.permute(pixels, np.array([2, 0, 1]))
+    assert moved.dtype == torch.uint16
+    assert moved.tolist() == [[40_000, 50_000], [0, 10_000], [20_000, 30_000]]

@@ -65,7 +65,7 @@ class Unmade:
             return replace(batch, pixels=pixels, sizes=sizes)
         if distributed.count() == 1:
             ordered = None if self.batch.sizes is None else self.batch.sizes[order]
-            return replace(batch, pixels=self.batch.pixels[torch.from_numpy(order)], sizes=ordered)
+            return replace(batch, pixels=distributed.permute(self.batch.pixels, order), sizes=ordered)
         crops = self.batch.pixels
         crops = (crops[:, self.number] if crops.ndim == 5 else crops).to(self.device, non_blocking=True)
         return replace(batch, pixels=distributed.permute(crops, order))

@@ -57,6 +57,8 @@ def permute(x: Tensor, order: NDArray[np.int64]) -> Tensor:
 
     `order` is that of all N rows and known to all processes. Differentiable.
     """
+    if x.dtype == torch.uint16:  # which torch before 2.8 does not index
+        return permute(x.view(torch.int16), order).view(torch.uint16)
     if count() == 1:
         return x[torch.from_numpy(order).to(x.device, non_blocking=True)]
     return cast(Tensor, _Permute.apply(x, order))
