@@ -88,9 +88,11 @@ def transfer(
         distributed.on_main(lambda: refuse_unwritable(out))
         find_device(machine.device)
         own_groups(recipe)
+        starts = distributed.on_each(lambda: open_starts(start, backbone))
         learnt, judged = distributed.on_main(lambda: open_parts(recipe.layout, Path(data).expanduser(), train, test))
-        made = distributed.on_main(lambda: made_of(learnt)) if {*start} == {RANDOM} else None
-        starts = distributed.on_each(lambda: open_starts(start, backbone, made))
+        if {*start} == {RANDOM}:
+            made = distributed.on_main(lambda: made_of(learnt))
+            starts = distributed.on_each(lambda: open_starts(start, backbone, made))
         for part, word in ((learnt, "learn from"), (judged, "judge on")):
             tell.note(f"to {word}: {summary(part)}")
         for line in read_in_words(starts):
