@@ -60,10 +60,18 @@ def test_a_cosine_over_steps_ends_with_them():
     assert learning_rate(r, 299, 97) < 1e-5
 
 
-def test_a_plan_in_steps_ends_within_an_epoch_and_looks_a_hundred_times():
+def test_a_plan_in_steps_ends_within_an_epoch():
     plan = Plan(10_000, 10, None, 0, 1250)
-    assert (plan.steps, plan.steps_per_epoch, plan.round, plan.rounds) == (1250, 1000, 62, 20)
-    assert plan.epoch(1249) == 1
+    assert (plan.steps, plan.steps_per_epoch, plan.epoch(1249)) == (1250, 1000, 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "round_", "rounds"),
+    [(40_000, 2000, 20), (4000, 200, 20), (1250, 200, 6), (400, 100, 4), (8, 2, 4), (3, 1, 3)],
+)
+def test_a_plan_in_steps_is_looked_at_twenty_times_or_less_often_where_that_were_too_soon(steps, round_, rounds):
+    plan = Plan(10_000, 10, None, 0, steps)
+    assert (plan.round, plan.rounds) == (round_, rounds)
 
 
 TINY = {

@@ -11,7 +11,7 @@ import torch
 
 from moco import distributed
 from moco.data.ahead import ahead
-from moco.data.loader import Loader, Plan
+from moco.data.loader import LOOKS, Loader, Plan
 from moco.data.workers import killed_workers_are_told
 from moco.device import most_memory_gib
 from moco.encoder import Encoder
@@ -31,9 +31,6 @@ from moco.run.stop import Stopped, signals_heard
 from moco.run.text_file import save_text_encoder
 from moco.towers import TwoTowers
 from moco.training import Training, train_step
-
-LOOKS = 20
-"""About how often in a run kNN on the labelled images of `--watch` is measured; in a run in steps, the scores too."""
 
 Watch = Callable[[Encoder], dict[str, float]]
 """Something that measures the query encoder now and then and names what it found, such as kNN on labelled images."""

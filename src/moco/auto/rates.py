@@ -18,25 +18,25 @@ WARM = 5
 """Steps before the clock starts, where they are quick: the first ones make room for tensors."""
 
 PATIENCE = 2.5
-"""Seconds that are timed."""
+"""Seconds that are timed, at most."""
 
 
-def seconds_a_step(trial: Trial) -> float:
-    """Of a trial that is carried on for a second or two: the median of its steps, the slowest process's."""
+def seconds_a_step(trial: Trial, patience: float = PATIENCE) -> float:
+    """Of a trial that is carried on for about so many seconds: the median of its steps, the slowest process's."""
     trial.go(trial.step + 1)
-    (warm,) = distributed.largest([WARM if trial.go(trial.step + 1) < PATIENCE / WARM else 1])
+    (warm,) = distributed.largest([WARM if trial.go(trial.step + 1) < patience / WARM else 1])
     trial.go(trial.step + warm - 1)
     first = trial.go(trial.step + 1)
-    (more,) = distributed.largest([min(50, max(1, round(PATIENCE / first)))])
+    (more,) = distributed.largest([min(50, max(1, round(patience / first)))])
     (microseconds,) = distributed.largest(
         [round(1e6 * float(np.median([first, *(trial.go(trial.step + 1) for _ in range(more))])))]
     )
     return max(1, microseconds) / 1e6
 
 
-def seconds_an_image(trial: Trial, source: Source | None, machine: Machine) -> float:
+def seconds_an_image(trial: Trial, source: Source | None, machine: Machine, patience: float = PATIENCE) -> float:
     """What a training takes for one image, with reading it from `source`; None: images are in memory."""
-    step = seconds_a_step(trial) / trial.recipe.batch
+    step = seconds_a_step(trial, patience) / trial.recipe.batch
     if source is None:
         return step
     cut = seconds_to_cut(source, trial.recipe)

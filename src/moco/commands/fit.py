@@ -12,16 +12,16 @@ import numpy as np
 from moco import distributed
 from moco.auto.budget import SEARCH, Budget, budget, words
 from moco.auto.plan import Rate, choose, fitting, outlook, rates
-from moco.auto.rates import seconds_an_image
+from moco.auto.rates import PATIENCE, seconds_an_image
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
 from moco.auto.views import Searched, longest, search
 from moco.commands.ask import Ask
 from moco.commands.start import Start
 from moco.data.labelled import Labelled
+from moco.data.loader import apart
 from moco.data.memory import Memory
 from moco.data.survey import Survey
-from moco.loop import LOOKS
 from moco.recipe import Recipe, override
 from moco.recipe.auto import Choice, DataFacts, Length, Network, auto, networks
 from moco.recipe.views import CANDIDATES
@@ -30,6 +30,9 @@ from moco.training import Training
 
 LOOKED_AT = 6 * 1024 / 4
 """Images of a look at the encoder without labels, as a step counts them: it passes them forward alone."""
+
+MEASURING = 0.01
+"""Share of the budget for which the steps of one network are timed, at most."""
 
 ENOUGH = 300
 """Steps of a trial that suffice to compare views; a smaller network is taken for trials where it allows more."""
@@ -130,8 +133,13 @@ class _Fit:
     def _left(self, given: Budget, found: list[Rate]) -> float:
         """Seconds for steps: without the looks at the encoder on the way, told from the rate of the steps."""
         left = given.left(self._spent)
-        rate = fitting(found, left, self._facts.images)[-1].seconds
-        return max(left - (LOOKS + 1) * (LOOKED_AT + self._watched / 4) * rate, left / 2)
+        rate = fitting(found, left, self._facts.images)[-1]
+        recipe, _ = self._auto(
+            self._facts, self._untried, self._fixed, Length(rate.network, int(left / rate.seconds), "")
+        )
+        steps = max(1, recipe.steps or 0)
+        looks = 1 + steps / apart(steps)
+        return max(left - looks * (LOOKED_AT + self._watched / 4) * rate.seconds, left / 2)
 
     def _images(self, size: int) -> Memory:
         if self._start.memory is not None:
@@ -154,7 +162,8 @@ class _Fit:
     def _measure(self, network: Network) -> float:
         """Seconds that a training takes for one image, here and now."""
         trial = self._trial(network, self._untried, 10_000)
-        return seconds_an_image(trial, self._start.unread, self._start.machine)
+        patience = min(PATIENCE, MEASURING * self._budget.seconds) if self._budget is not None else PATIENCE
+        return seconds_an_image(trial, self._start.unread, self._start.machine, patience)
 
     def _again(self, found: list[Rate]) -> list[Rate]:
         """The network that is likely to be taken is measured once more: whatever disturbs a measurement slows it."""

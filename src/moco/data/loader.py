@@ -24,8 +24,16 @@ from moco.recipe import Recipe
 _ALL, _QUERY, _KEY = slice(None), slice(0, 1), slice(1, 2)
 """Which of the views of an image are cut."""
 
+LOOKS, FEWEST_LOOKS, SOON = 20, 4, 200
+"""Looks at the encoder in a run counted in steps; fewer, but four, where they would be less than 200 steps apart."""
+
 AHEAD = 64
 """Steps for which shards are fetched beforehand."""
+
+
+def apart(steps: int) -> int:
+    """Steps between two looks in a run that is counted in steps and has so many: a look costs about ten of them."""
+    return max(1, steps // LOOKS, min(steps // FEWEST_LOOKS, SOON))
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,8 @@ class Plan:
 
     @property
     def round(self) -> int:
-        """Steps between two looks at the encoder: an epoch, or a twentieth of a run that is counted in steps."""
-        return self.steps_per_epoch if self.length is None else max(1, self.length // 20)
+        """Steps between two looks at the encoder: an epoch, or of a run that is counted in steps see `apart`."""
+        return self.steps_per_epoch if self.length is None else apart(self.length)
 
     @property
     def rounds(self) -> int:
