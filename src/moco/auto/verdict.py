@@ -7,10 +7,18 @@ from moco.scores.probe import UPRIGHT, Found
 CLEAR = 0.02
 """Rise of the rotation probe from which on a run has most likely paid: it had in 22 of 24 runs (docs/auto.md)."""
 
+MANY = 1024
+"""Images that the probe was judged on in those runs; of fewer the rise has to be larger, as its standard error is."""
 
-def verdict(before: Found, after: Found, out: str) -> str:
-    """One sentence on an encoder after training and before, with what to do next."""
+
+def verdict(before: Found, after: Found, images: int, out: str) -> str:
+    """One sentence on an encoder after training and before, judged on so many images, with what to do next."""
     was, now = before["rotation"], after["rotation"]
+    if max(value for name, value in after.items() if name.startswith("retrieval")) <= 1 / images:
+        return (
+            f"verdict: nothing was learnt: no view of an image is found again among those of {images:,}; are they "
+            "copies of one image, or blank? The views in the report show what the encoder saw"
+        )
     measured = (
         f"a linear probe on the features finds {now:.0%} of the quarter turns of images, {was:.0%} before training"
     )
@@ -19,7 +27,7 @@ def verdict(before: Found, after: Found, out: str) -> str:
             "verdict: cannot be told without labels: these images have no up and down to be found; "
             f"moco evaluate {out} --data LABELLED tells (a few labels a class suffice)"
         )
-    if now - was >= CLEAR:
+    if now - was >= CLEAR * max(1.0, MANY / images) ** 0.5:
         return f"verdict: most likely it paid: {measured}"
     return (
         f"verdict: cannot be told without labels: {measured}; "

@@ -29,7 +29,7 @@ MOST_WHITENED = 2048
 
 def look_before(start: Start, recipe: Recipe, encoder: Encoder) -> None:
     """Keep what the probe finds in the encoder that a run begins with, for the verdict at its end."""
-    _tried(start, lambda: start.run.write(_FILE, {"before": _probed(start, recipe, encoder)}))
+    _tried(start, lambda: start.run.write(_FILE, {"before": _found(start, _probe(start, recipe), encoder)}))
 
 
 def conclude(start: Start, recipe: Recipe) -> None:
@@ -40,8 +40,9 @@ def conclude(start: Start, recipe: Recipe) -> None:
         return
 
     def look() -> None:
-        after = _probed(start, recipe, read_encoder(start.run.encoder)[0])
-        said = verdict(kept["before"], after, shlex.quote(str(start.run.path)))
+        probe = _probe(start, recipe)
+        after = _found(start, probe, read_encoder(start.run.encoder)[0])
+        said = verdict(kept["before"], after, probe.images, shlex.quote(str(start.run.path)))
         start.run.write(_FILE, {"sentence": said, "before": kept["before"], "after": after})
         start.tell.note(said)
 
@@ -67,7 +68,11 @@ def _tried(start: Start, look: Callable[[], None], else_: str = "no verdict with
         start.tell.note(f"{else_}: {error}")
 
 
-def _probed(start: Start, recipe: Recipe, encoder: Encoder) -> Found:
+def _probe(start: Start, recipe: Recipe) -> Probe:
     memory = start.memory or sample_in_memory(start.source, recipe.image_size, start.machine.decoders)
+    return Probe(memory, recipe, start.placement)
+
+
+def _found(start: Start, probe: Probe, encoder: Encoder) -> Found:
     start.placement.put(encoder)
-    return Probe(memory, recipe, start.placement)(encoder)
+    return probe(encoder)

@@ -43,6 +43,8 @@ class Probe:
         n = max(2, min(_MOST_IMAGES, _MOST_BYTES // (24 * (len(REFERENCES) + 1) * recipe.image_size**2), len(memory)))
         index: NDArray[np.int64] = np.unique(np.linspace(0, len(memory) - 1, n).round().astype(np.int64))
         self._placement = placement
+        self.images = len(index)
+        """Of how many images the sample is."""
         pixels, sizes = memory.batch(index)
         self._pairs = {
             name: Views(replace(recipe, query_view=view, key_view=None))(pixels, sizes, index, PROBE_EPOCH)
