@@ -1,6 +1,6 @@
 """The verdict without labels: it claims only what the measurements bear."""
 
-from moco.auto.verdict import verdict
+from moco.auto.verdict import WITHOUT_COLOUR, verdict
 
 
 def scores(rotation):
@@ -34,3 +34,9 @@ def test_a_rise_on_few_images_is_no_clear_one():
 def test_images_that_are_copies_of_one_taught_nothing():
     copies = {"rotation": 1.0, "retrieval, photos": 1 / 200}
     assert "nothing was learnt" in verdict(copies, copies, 200, "runs/a")
+
+
+def test_turns_that_are_found_by_colour_alone_are_no_up_and_down():
+    before = scores(0.45) | {WITHOUT_COLOUR: 0.3}
+    assert "no up and down" in verdict(before, scores(0.52), 1024, "runs/a")
+    assert "most likely it paid" in verdict(before | {WITHOUT_COLOUR: 0.44}, scores(0.52), 1024, "runs/a")

@@ -1,13 +1,14 @@
 """The probe: the same images and views for all encoders, and the score that decides among them."""
 
 import numpy as np
+import pytest
 import torch
 
 from moco.data.memory import Memory
 from moco.device import Placement
 from moco.encoder import build_encoder
 from moco.recipe import override, v2
-from moco.scores.probe import Probe, merit
+from moco.scores.probe import Probe, merit, told_by_colour
 
 RECIPE = override(v2(), {"encoder.backbone": "resnet10w8", "encoder.stem": "half", "image_size": 16})
 CPU = Placement(torch.device("cpu"), False, False, 1, "")
@@ -55,3 +56,24 @@ def test_retrieval_decides_where_images_have_no_up_and_down():
 def test_one_encoder_alone_or_equal_ones_have_no_merit_and_do_not_divide_by_zero():
     assert merit([scores(0.5, 0.5)]) == [0.0]
     assert merit([scores(0.5, 0.5)] * 3) == [0.0] * 3
+
+
+def fringed(upright_too):
+    """Noise with a red left edge, as a lens leaves it; with `upright_too` the lower half is also darker."""
+    images = np.random.default_rng(0).integers(100, 156, (64, 16, 16, 1), dtype=np.uint8).repeat(3, axis=3)
+    images[:, :, :4, 0] += 60
+    images[:, :, :4, 1:] -= 30
+    if upright_too:
+        images[:, 8:] //= 2
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return Memory(pixels.reshape(-1), np.arange(64) * 3 * 256, np.full((64, 2), 16), np.arange(64))
+
+
+@pytest.mark.parametrize("upright_too", [False, True])
+def test_turns_that_only_a_fringe_of_colour_tells_are_told_apart(upright_too):
+    torch.manual_seed(0)
+    recipe = override(RECIPE, {"encoder.backbone": "resnet10w16"})
+    encoder, probe = build_encoder(recipe.encoder)[0], Probe(fringed(upright_too), recipe, CPU)
+    rotation = probe(encoder)["rotation"]
+    assert rotation > 0.8
+    assert told_by_colour(rotation, probe.without_colour(encoder)) is not upright_too

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from moco.scores.probe import UPRIGHT, Found
+from moco.scores.probe import UPRIGHT, Found, told_by_colour
 
 CLEAR = 0.02
 """Rise of the rotation probe from which on a run has most likely paid: it had in 22 of 24 runs (docs/auto.md)."""
+
+WITHOUT_COLOUR = "rotation without colour"
+"""The rotation probe before training where images have no colour, among what was found then."""
 
 MANY = 1024
 """Images that the probe was judged on in those runs; of fewer the rise has to be larger, as its standard error is."""
@@ -22,7 +25,7 @@ def verdict(before: Found, after: Found, images: int, out: str) -> str:
     measured = (
         f"a linear probe on the features finds {now:.0%} of the quarter turns of images, {was:.0%} before training"
     )
-    if max(was, now) < UPRIGHT:
+    if max(was, now) < UPRIGHT or told_by_colour(was, before.get(WITHOUT_COLOUR, was)):
         return (
             "verdict: cannot be told without labels: these images have no up and down to be found; "
             f"moco evaluate {out} --data LABELLED tells (a few labels a class suffice)"

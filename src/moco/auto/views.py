@@ -43,6 +43,8 @@ class Searched:
     views: str
     tried: list[Tried]
     seconds: float
+    why: str = ""
+    """Why nothing had to be tried, where that is so."""
 
 
 def longest(candidates: int, seconds: float, step: float, probe: float) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from moco import distributed
 from moco.auto.sample import sample_in_memory
-from moco.auto.verdict import verdict
+from moco.auto.verdict import WITHOUT_COLOUR, verdict
 from moco.commands.start import Start
 from moco.data.part import Part
 from moco.data.source import sample
@@ -29,7 +29,13 @@ MOST_WHITENED = 2048
 
 def look_before(start: Start, recipe: Recipe, encoder: Encoder) -> None:
     """Keep what the probe finds in the encoder that a run begins with, for the verdict at its end."""
-    _tried(start, lambda: start.run.write(_FILE, {"before": _found(start, _probe(start, recipe), encoder)}))
+
+    def look() -> None:
+        probe = _probe(start, recipe)
+        found = _found(start, probe, encoder) | {WITHOUT_COLOUR: probe.without_colour(encoder)}
+        start.run.write(_FILE, {"before": found})
+
+    _tried(start, look)
 
 
 def conclude(start: Start, recipe: Recipe) -> None:

@@ -24,8 +24,8 @@ from moco.data.memory import Memory
 from moco.data.survey import Survey
 from moco.recipe import Recipe, override
 from moco.recipe.auto import Choice, DataFacts, Length, Network, auto, networks
-from moco.recipe.views import CANDIDATES
-from moco.scores.probe import Found, Probe
+from moco.recipe.views import CANDIDATES, UNTURNED
+from moco.scores.probe import UPRIGHT, Found, Probe, told_by_colour
 from moco.training import Training
 
 LOOKED_AT = 6 * 1024 / 4
@@ -175,7 +175,7 @@ class _Fit:
         """The search, with the largest network that leaves each set of views enough steps; None where none does."""
         if self._ask.views_are_set:
             return None
-        steps, network, probe = 0, found[0].network, None
+        start, steps, network, probe = self._spent, 0, found[0].network, None
         for rate in reversed(found[: 1 + found.index(self._likely(found))]):
             allowed, likely = self._steps_allowed(rate, seconds)
             if allowed > steps:
@@ -184,12 +184,23 @@ class _Fit:
                 break
         if probe is None:
             return None
+        if why := self._without_up_and_down(network, probe):
+            return Searched(self._ask.made.views or UNTURNED, [], self._spent - start, why)
         self._start.tell.note(
             f"trying {len(self._ask.candidates)} sets of views without labels, up to {steps} steps each "
             f"({network.backbone}, {network.size} px; at most {words(seconds)})"
         )
         begin: Callable[[str], Trial] = lambda views: self._trial(network, views, steps)  # noqa: E731
         return search(self._ask.candidates, steps, begin, probe, time.monotonic() + seconds)
+
+    def _without_up_and_down(self, network: Network, probe: Probe) -> str:
+        """Why quarter turns of these images mean nothing, so that no probe of them could choose; "" where they do."""
+        encoder = self._trial(network, self._untried, 1).encoder
+        turns, gray = probe(encoder)["rotation"], probe.without_colour(encoder)
+        (means_nothing,) = distributed.largest([int(turns < UPRIGHT or told_by_colour(turns, gray))])
+        if not means_nothing:
+            return ""
+        return f"these images have no up and down: of quarter turns {turns:.0%} are found, {gray:.0%} without colour"
 
     def _steps_allowed(self, rate: Rate, seconds: float) -> tuple[int, Probe]:
         """Steps of the longest trial with this network in so many seconds, and what would look at its encoders."""
@@ -208,6 +219,8 @@ class _Fit:
     def _reason(self, views: str, searched: Searched | None) -> Choice:
         if self._ask.views_are_set:
             return Choice("--views", self._ask.views or "of your own", "as named")
+        if searched is not None and searched.why:
+            return Choice("--views", views, searched.why)
         if searched is None or not searched.tried:
             return Choice("--views", views, "for short runs on any images; the time is too short to try others")
         first = searched.tried[0]

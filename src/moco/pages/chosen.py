@@ -29,7 +29,7 @@ def chosen(record: dict[str, Any]) -> Chosen | None:
     searched = record.get("views") or {"tried": [], "seconds": 0.0}
     tried = searched["tried"]
     names = list(tried[0]["scores"]) if tried else []
-    sentence = "the views were not searched: they were named, or the time was too short"
+    sentence = searched.get("why") or "the views were not searched: they were named, or the time was too short"
     if tried:
         sentence = (
             f"{len(tried)} sets of views were tried without labels in {duration(searched['seconds'])}; those that came "

@@ -144,6 +144,9 @@ VIEWS: dict[str, View] = {
 CANDIDATES = ("near", "documents", "crops", "colours", "gentle", "photos")
 """The sets that `auto` chooses from; the first for runs that are too short to try any."""
 
+UNTURNED = "microscopy"
+"""The set that `auto` takes for images without up and down, which no probe of turns can choose for."""
+
 REFERENCES: dict[str, View] = {"documents": DOCUMENTS, "gentle": GENTLE, "photos": V2}
 """Views under which encoders that learnt from different ones are compared."""
 
