@@ -1,17 +1,17 @@
-"""A ViT's step: beside timm's own forward and backward; its memory against the batch in parts; masked and whole.
+"""A ViT's step: beside timm's own forward and backward; its memory against the batch in parts; what of it costs what.
 
 `step`: a step of v3-small (two queries, two keys, predictor, AdamW, momentum update) beside what timm's network of the
 same shape takes for the same passes (two forward and backward, two forward), in turns. Above 0.9 is the bar.
 `memory`: the most memory of a process that takes two steps, each size in a process of its own, with parts of 64 images
 and undivided: flat in the batch but for its pixels and keys.
-`masked`: seconds of a step with all patches and with a half and a quarter of them for queries; with `--train` and
-`--test` (class folders) also, for all patches and a half, a training of `--seconds` each, and the time to the same kNN:
-that which all patches end with, and the highest that both have reached. About 3 `--seconds` in all.
+`masked`: seconds of a step with all patches and with a half and a quarter of them for queries (what that is good for:
+`vit_masked.py`).
+`attention`: seconds of the attention of a block and of its gradients, in bf16, by torch's kernel and by products.
 
     python benchmarks/vit.py step --json
     python benchmarks/vit.py memory --json
     python benchmarks/vit.py masked --json
-    python benchmarks/vit.py masked --json --train cifar/train --test cifar/test --backbone vit4w96p8s32
+    python benchmarks/vit.py attention --json --device cpu
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import timm
 import torch
 from measure import best_of, show, versions
-from same_knn import learnt, reached
+from torch.nn import functional as F
 
 from moco.data.loader import Batch
 from moco.device import keep_freed_memory, most_memory_gib, place
 from moco.machine import Machine
-from moco.recipe import KNN, override, v3_small
+from moco.ops.attention import attention_by_products
+from moco.recipe import override, v3_small
 from moco.recipe.vit import vit_name
 from moco.training import Training, build_training, train_step
 
@@ -93,30 +93,24 @@ def masked(a: argparse.Namespace) -> dict[str, object]:
     b = images(trainings[1.0], a.batch)
     work = {f"keep_{keep}_s": (lambda t=t: train_step(t, b)) for keep, t in trainings.items()}
     found = best_of(work, a.turns)
-    del trainings, work
-    found = {**found, "half_over_whole": found["keep_0.5_s"] / found["keep_1.0_s"]}
-    return {**found, **to_the_same_knn(a)} if a.train else found
+    return {**found, "half_over_whole": found["keep_0.5_s"] / found["keep_1.0_s"]}
 
 
-def to_the_same_knn(a: argparse.Namespace) -> dict[str, object]:
-    """Seconds of training until queries of all patches, and of a half of them, find as many neighbours."""
-    curves, found = {}, {}
-    for keep in (1.0, 0.5):
-        side = vit_name(a.backbone).side
-        changes = {"encoder.backbone": a.backbone, "image_size": side, "batch": a.batch, "query_view.keep": keep}
-        recipe = replace(
-            override(v3_small(), changes | {"seed": a.seed}), knn=KNN(k=20, temperature=0.07, features="backbone")
-        )
-        placement = place(Machine(device=a.device, precision=a.precision, threads=torch.get_num_threads()))
-        curves[keep] = learnt(recipe, a.train, a.test, a.seconds, a.looks, placement)
-        found[f"keep_{keep}_curve"] = [(look.step, look.seconds, round(look.knn, 4)) for look in curves[keep]]
-    for name, knn in (
-        ("end_of_whole", curves[1.0][-1].knn),
-        ("reached_by_both", min(max(look.knn for look in curve) for curve in curves.values())),
-    ):
-        found[f"{name}_knn"] = round(knn, 4)
-        found |= {f"{name}_keep_{keep}_s": reached(curve, knn) for keep, curve in curves.items()}
-    return found | {"seed": a.seed}
+def attended(a: argparse.Namespace) -> dict[str, float]:
+    """Seconds of attention and its gradients in a block of this shape, by torch's kernel and by products."""
+    vit = vit_name(a.backbone)
+    shape = (a.batch, 1 + vit.grid**2, 3, vit.heads, vit.width // vit.heads)
+    three = torch.randn(shape, device=a.device, dtype=torch.bfloat16, requires_grad=True)
+
+    def work(attend: Callable[..., torch.Tensor]) -> None:
+        attend(*three.permute(2, 0, 3, 1, 4).unbind(0)).sum().backward()
+
+    ways = {"torchs": F.scaled_dot_product_attention, "products": attention_by_products}
+    found = best_of({name: (lambda way=way: work(way)) for name, way in ways.items()}, a.turns)
+    return {
+        **{f"{name}_s": s for name, s in found.items()},
+        "torchs_over_products": found["torchs"] / found["products"],
+    }
 
 
 def memory(a: argparse.Namespace) -> dict[str, float]:
@@ -142,7 +136,7 @@ def peak(a: argparse.Namespace) -> None:
 def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["step", "memory", "masked", "peak"])
+    parser.add_argument("what", choices=["step", "memory", "masked", "attention", "peak"])
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--backbone", default=v3_small().encoder.backbone)
     parser.add_argument("--batch", type=int, default=128)
@@ -150,11 +144,6 @@ def main() -> None:
     parser.add_argument("--part", type=int, default=64)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--train", help="class folders, for the time to the same kNN")
-    parser.add_argument("--test")
-    parser.add_argument("--seconds", type=float, default=210, help="of training for each of the two")
-    parser.add_argument("--looks", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="fp32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     a = parser.parse_args()
@@ -162,7 +151,7 @@ def main() -> None:
     if a.what == "peak":
         peak(a)
         return
-    found = {"step": step, "memory": memory, "masked": masked}[a.what](a)
+    found = {"step": step, "memory": memory, "masked": masked, "attention": attended}[a.what](a)
     shape = {"backbone": a.backbone, "batch": a.batch, "precision": a.precision}
     result = {"benchmark": f"vit-{a.what}", **found, **shape, **versions()}
     print(json.dumps(result)) if a.json else show(result)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from moco.ops.attention import attention
 from moco.recipe.vit import VitName
 
 _EPS = 1e-6
@@ -114,7 +115,7 @@ class MLP(nn.Module):
 
 
 class Attention(nn.Module):
-    """Each token looks at all, in `heads` ways, by torch's scaled_dot_product_attention."""
+    """Each token looks at all, in `heads` ways."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -126,7 +127,7 @@ class Attention(nn.Module):
         """Tokens (N x T x D) to tokens."""
         n, tokens, width = x.shape
         q, k, v = self.qkv(x).view(n, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        seen = F.scaled_dot_product_attention(q, k, v)
+        seen = attention(q, k, v)
         looked: Tensor = self.proj(seen.transpose(1, 2).reshape(n, tokens, width))
         return looked
 

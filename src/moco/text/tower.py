@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from moco.ops.attention import attention
 from moco.recipe.text import Text
 from moco.text.words import PAD
 
@@ -48,7 +48,7 @@ class _Block(nn.Module):
         n, length, width = x.shape
         three = self.all_three(self.before_attention(x)).view(n, length, 3, self.heads, width // self.heads)
         q, k, v = three.permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=there)
+        seen = attention(q, k, v, there)
         x = x + self.out(seen.transpose(1, 2).reshape(n, length, width))
         out: Tensor = x + self.layers(self.before_layers(x))
         return out
