@@ -14,6 +14,7 @@ def test_scores_say_when_and_shares_are_in_percent():
     assert score_words({"step": 0, "epoch": 0, "rank": 3.14159}) == "before training: effective rank 3.14"
     assert score_words({"step": 9, "epoch": 3, "knn": 0.5, "m": None}) == "after epoch 3: kNN 50.0%"
     assert score_words({"step": 9, "epoch": 0, "judged_in": 1, "rotation": 0.25}) == "after step 9: turns found 25.0%"
+    assert score_words({"step": 1200, "knn": 0.5}) == "after step 1,200: kNN 50.0%"
 
 
 @pytest.mark.parametrize(

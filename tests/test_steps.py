@@ -90,6 +90,7 @@ def test_auto_trains_for_the_steps_it_is_given_and_more_of_nothing_on_the_same_c
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert max(row["step"] for row in rows) == 45
     assert "rank" in rows[-1] or any(row["step"] == 45 and "rank" in row for row in rows), "judged at its end"
+    assert all("epoch" not in row for row in rows if "rank" in row), "a run in steps says after which step"
     assert (run / "report.html").exists()
     pretrain(digits_file, tmp_path / "run", changes=TINY, machine=Machine(device="cpu", precision="fp32"))
     with pytest.raises(MocoError, match="steps was 45, now 46"):

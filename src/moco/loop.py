@@ -143,11 +143,12 @@ class _Recorder:
         self.clock.restart(t.step)
 
     def measure(self, watch: Sequence[Watch]) -> None:
-        """Rows of what watches the encoder."""
+        """Rows of what watches the encoder; they name an epoch where the run counts in epochs."""
         t, plan = self._t, self._plan
+        epoch = {"epoch": t.step // plan.steps_per_epoch} if plan.length is None else {}
         for one in watch:
             if found := one(t.model.query_encoder):
-                self._record.add({"step": t.step, "epoch": t.step // plan.steps_per_epoch, **found})
+                self._record.add({"step": t.step, **epoch, **found})
         self.clock.restart(t.step)
 
 

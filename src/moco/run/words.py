@@ -35,7 +35,8 @@ def score_words(row: Row) -> str:
         for k, v in row.items()
         if k not in ("step", "epoch", "judged_in") and v is not None
     ]
-    done = f"after step {row['step']:,}" if "judged_in" in row else f"after epoch {row['epoch']}"
+    in_epochs = "epoch" in row and "judged_in" not in row
+    done = f"after epoch {row['epoch']}" if in_epochs else f"after step {row['step']:,}"
     return f"{done if row['step'] else 'before training'}: {', '.join(shown)}"
 
 
