@@ -50,7 +50,7 @@ def run(folder, tmp_path_factory) -> Path:
     return pretrain(folder / "t.csv", tmp_path_factory.mktemp("runs") / "whole", recipe_of(folder), machine=MACHINE)
 
 
-def test_a_run_goes_on_bit_for_bit_dropout_included_without_the_folder(run, folder, tmp_path, hears_ctrl_c):
+def test_a_run_goes_on_bit_for_bit_without_the_folder(run, folder, tmp_path, hears_ctrl_c):
     recipe = recipe_of(folder)
     with pytest.raises(Stopped):
         pretrain(folder / "t.csv", tmp_path / "cut", recipe, machine=MACHINE, tell=StopAt(3))

@@ -101,3 +101,13 @@ def test_the_numbers_of_the_own_tower_have_no_meaning_beside_it():
     check(override(image_text(), {"text.tower": "folder"}))
     with pytest.raises(MocoError, match=r"--text\.width 64: --text\.tower folder has its own; leave it out"):
         check(override(image_text(), {"text.tower": "folder", "text.width": 64}))
+
+
+def test_dropout_that_its_settings_ask_for_is_off_while_it_is_trained(tmp_path):
+    read = borrow(str(bert(tmp_path, hidden_dropout_prob=0.5)), 8)
+    numbers, tower = read.encode(["a red dog"])[0], read.network().train()
+    found = tower(numbers)
+    assert tower.training
+    assert torch.equal(found, tower(numbers))
+    found.sum().backward()
+    assert all(p.grad is not None for name, p in tower.named_parameters() if "pooler" not in name)

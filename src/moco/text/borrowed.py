@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -67,11 +67,21 @@ class Borrowed:
 
 
 class BorrowedTower(nn.Module):
-    """Texts (N x L whole numbers) to features (N x D)."""
+    """Texts (N x L whole numbers) to features (N x D), never with dropout.
+
+    CLIP's reader of texts has none (arXiv:2103.00020), and with it a caption's key would differ from draw to draw and
+    with the number of processes. So what a model's settings say of dropout is for its own training.
+    """
 
     def __init__(self, net: nn.Module, fill: int, width: int) -> None:
         super().__init__()
-        self.net, self.fill, self.width = net, fill, width
+        self.net, self.fill, self.width = net.eval(), fill, width
+
+    def train(self, mode: bool = True) -> Self:
+        """Of the tower; its network stays as it is used."""
+        super().train(mode)
+        self.net.eval()
+        return self
 
     def forward(self, numbers: Tensor) -> Tensor:
         """The features of each text."""
