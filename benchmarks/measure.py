@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -30,12 +31,13 @@ def best_of(work: dict[str, Callable[[], object]], turns: int) -> dict[str, floa
 class Apart:
     """One of those compared, in a process of its own: what another does to its process neither helps nor harms it.
 
-    It starts this benchmark again with these arguments, and works when it is told to (`answer`).
+    It starts this benchmark again with these arguments, and perhaps another environment, and works when it is told to
+    (`answer`).
     """
 
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, *sys.argv, *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        command, set_here = [sys.executable, *sys.argv, *arguments], os.environ | (environment or {})
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=set_here)
 
     def ask(self, number: int) -> dict[str, Any]:
         """What it found, doing so much."""

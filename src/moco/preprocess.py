@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 from moco.data.pillow_file import image_pixels
 from moco.data.seen import open_seen
 from moco.data.source import Unreadable
+from moco.data.values import writable
 from moco.errors import MocoError
 from moco.ops.bands import to_unit
 from moco.recipe import Normalize, Pixels, Recipe, channels_of
@@ -93,7 +94,7 @@ class Preprocess:
                 f"an image must be H x W x {pixels.channels} {pixels.kind}, not {image.shape} of {image.dtype}"
             )
         width, height = self._resized(*image.shape[:2])
-        whole = to_unit(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None], *pixels.scale)
+        whole = to_unit(torch.from_numpy(writable(np.ascontiguousarray(image))).permute(2, 0, 1)[None], *pixels.scale)
         if whole.shape[2:] != (height, width):
             whole = interpolate(whole.contiguous(), (height, width), mode="bilinear", antialias=True)
         left, top = (round((side - self.size) / 2.0) for side in (width, height))

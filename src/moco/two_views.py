@@ -125,7 +125,7 @@ class Views:
         """
         boxes = [g.boxes[row] for g in where]
         pixels, shrunk = image.pixels(reduction(boxes, self.size))
-        for crop, g, box in zip(out, where, boxes, strict=True):
+        for crop, g, box in zip(out.numpy(), where, boxes, strict=True):
             how = bool(g.flip[row]), bool(g.flip_vertical[row]), int(g.quarter[row])
             (cut if self.pixels is None else cut_bands)(crop, pixels, box / shrunk, *how)
 

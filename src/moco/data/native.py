@@ -15,6 +15,7 @@ from moco.data.opened import Opened
 from moco.data.pillow_file import open_picture, open_pillow, orientation
 from moco.data.plain import check_sides, plain_errors, plain_reasons
 from moco.data.source import Unreadable
+from moco.data.tiff_plain import open_plain
 from moco.data.values import Facts, Native, Values, kept, on_white, turned, type_of
 from moco.recipe.pixels import Type
 
@@ -31,6 +32,8 @@ def open_native(raw: Any) -> Native:
         return opened
     kind = kind_of(raw)
     if kind == "TIFF" and has("tifffile"):
+        if (plain := open_plain(raw)) is not None:
+            return plain
         from moco.data.tiff import Tiff
 
         return Tiff(raw)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from moco.data.native import open_native
 from moco.data.opened import Header, Opened
 from moco.data.source import Hints, Sharded, Source, Unreadable, native
-from moco.data.values import Facts, Native, Values, shown_as_told, writable
+from moco.data.values import Facts, Native, Values, shown_as_told
 from moco.recipe.pixels import Pixels
 
 _MOST = {"uint8": 255.0, "uint16": 65535.0}
@@ -112,9 +112,12 @@ class _Seen:
         self.header = Header(facts.width, facts.height, f"{facts.bands} x {facts.type}")
 
     def pixels(self, reduction: int = 1) -> tuple[Values, int]:
-        """H x W x C of the data set's type, and one over the share of their size that they were read at."""
+        """H x W x C of the data set's type, and one over the share of their size that they were read at.
+
+        They may lie in the file as it was read, and then cannot be written to.
+        """
         values = self._image.values(0, reduction)
-        own = writable(as_decided(values, self._image.facts, self._pixels))
+        own = as_decided(values, self._image.facts, self._pixels)
         if self._is_beyond is not None and share_beyond(own, self._pixels) > MOST_BEYOND:
             self._is_beyond()
         return own, -(-self.header.width // values.shape[1])

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,26 @@ import tifffile
 from moco.data.plain import check_sides, plain_errors
 from moco.data.values import Facts, Values, finite, kept, on_white, turned, type_of
 
-_LOGGER = logging.getLogger("tifffile")
 _NO_DATA, _ORIENTATION, _GEO_KEYS = 42113, 274, 34735
 _WROTE = {"ome": "OME-TIFF", "imagej": "ImageJ"}
 _BANDS = "CS"
 """tifffile's letters of axes along which bands lie: channels and samples. Of the others but Y and X, each is pages."""
+
+_PAGES = ("YX", "YXS", "SYX")
+"""Axes of a page that is decoded here part by part, without a copy of what is compressed."""
+
+
+@cache
+def _say_nothing() -> None:
+    """What is wrong with a file is said by its reader. Once: setting a level goes through all loggers there are."""
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 class Tiff:
     """The first image series of a TIFF; thumbnails and masks beside it are passed over."""
 
     def __init__(self, file: bytes | str) -> None:
-        _LOGGER.setLevel(logging.CRITICAL)  # what is wrong with a file is said by its reader
+        _say_nothing()
         self._file = file
         self._kept: Any = None
         with plain_errors("TIFF"), self._open() as tiff:
@@ -97,10 +106,11 @@ class Tiff:
         elif apart and lead and not any(outer[lead:]):
             where = [next(places) if out else slice(None) for out in outer[:lead]]
             numbers = np.arange(len(series.pages)).reshape(series.shape[:lead])[tuple(where)]
-            values = np.stack([_decoded(series.pages[int(n)], box) for n in np.ravel(numbers)])
+            values = np.stack([_decoded(series.pages[int(n)], box, self._file) for n in np.ravel(numbers)])
             values = values.reshape(*numbers.shape, *values.shape[1:]) if np.ndim(numbers) else values[0]
-        elif box is not None and not any(outer) and len(series.pages) == 1:
-            values = _decoded(series.pages[0], box)
+        elif not any(outer) and len(series.pages) == 1:
+            values = _decoded(series.pages[0], box, self._file)
+            values = values if box is not None else values.reshape(self.shape)
         else:
             values = series.asarray()[tuple(next(places) if out else slice(None) for out in outer)]
             values = values if box is None else self._cut(values, outer, box)
@@ -138,32 +148,38 @@ class Tiff:
         return turned(on_white(values) if self._opacity else values, self._turned)
 
 
-def _decoded(page: Any, box: tuple[int, int, int, int] | None) -> Values:
+def _decoded(page: Any, box: tuple[int, int, int, int] | None, raw: bytes | str) -> Values:
     """A page of the file, or a box (top, left, height, width) of it from the tiles or strips that it touches."""
-    if box is None:
-        return np.asarray(page.asarray())
-    top, left, height, width = box
     key = page.keyframe  # says for all pages alike how they are laid out
+    if box is None and (isinstance(raw, str) or key.axes not in _PAGES or key.jpegheader):
+        return np.asarray(page.asarray())
+    top, left, height, width = box or (0, 0, key.imagelength, key.imagewidth)
     tall, wide = (key.tilelength, key.tilewidth) if key.is_tiled else (key.rowsperstrip, key.imagewidth)
     down, across = -(-key.imagelength // tall), -(-key.imagewidth // wide)
     apart = key.samplesperpixel if key.planarconfig == 2 else 1
     rows, columns = range(top // tall, -(-(top + height) // tall)), range(left // wide, -(-(left + width) // wide))
     parts = [(s * down + r) * across + c for s in range(apart) for r in rows for c in columns]
-    out = np.zeros((apart, height, width, key.samplesperpixel // apart), key.dtype)
-    offsets, counts = [page.dataoffsets[i] for i in parts], [page.databytecounts[i] for i in parts]
+    out = np.empty((apart, height, width, key.samplesperpixel // apart), key.dtype)
     tables = {"jpegtables": key.jpegtables} if key.jpegtables else {}
-    for data, index in page.parent.filehandle.read_segments(offsets, counts, indices=parts):
-        if data is None:  # a tile that was never written
-            continue
-        segment, (sample, _, y, x, _), _ = key.decode(data, index, **tables)
-        segment = segment[0]
-        y0, x0, y1, x1 = (
-            max(y, top),
-            max(x, left),
-            min(y + len(segment), top + height),
-            min(x + segment.shape[1], left + width),
-        )
-        out[sample, y0 - top : y1 - top, x0 - left : x1 - left] = segment[y0 - y : y1 - y, x0 - x : x1 - x]
+    for data, index in _segments(page, parts, raw):
+        segment, (sample, _, y, x, _), (_, deep, long, _) = key.decode(data, index, **tables)
+        inside = key.nodata if segment is None else segment[0]  # None: a tile that was never written
+        if y < top or x < left or y + deep > top + height or x + long > left + width:
+            y0, x0, y1, x1 = max(y, top), max(x, left), min(y + deep, top + height), min(x + long, left + width)
+            inside = inside if segment is None else inside[y0 - y : y1 - y, x0 - x : x1 - x]
+            y, x, deep, long = y0, x0, y1 - y0, x1 - x0
+        out[sample, y - top : y - top + deep, x - left : x - left + long] = inside
     if key.axes == "SYX":
         return out[..., 0]
     return out[0] if key.axes == "YXS" else out[0, ..., 0]
+
+
+def _segments(page: Any, parts: list[int], raw: bytes | str) -> Iterator[tuple[Any, int]]:
+    """The compressed bytes of these parts of a page, or None, with their numbers: of bytes no copy is made."""
+    offsets, counts = [page.dataoffsets[i] for i in parts], [page.databytecounts[i] for i in parts]
+    if isinstance(raw, str):
+        yield from page.parent.filehandle.read_segments(offsets, counts, indices=parts)
+        return
+    whole = memoryview(raw)
+    for index, at, count in zip(parts, offsets, counts, strict=True):
+        yield (whole[at : at + count] if count else None), index

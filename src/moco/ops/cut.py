@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 from torch.nn.functional import interpolate
 
 from moco.ops.crop import crop_values
@@ -27,7 +26,7 @@ def reduction(boxes: Sequence[NDArray[np.int64]], size: int) -> int:
 
 
 def cut(
-    out: Tensor,
+    out: NDArray[np.uint8],
     pixels: NDArray[np.uint8],
     box: NDArray[np.float64],
     flip: bool = False,
@@ -42,15 +41,14 @@ def cut(
     if (fused := kernels()) is None:
         cut_by_torch(out, pixels, box, flip, flip_vertical, quarter)
         return
-    fused.cut(
-        out.numpy(), np.ascontiguousarray(pixels).reshape(len(pixels), -1), box.astype(np.float64), flip, flip_vertical
-    )
+    flat = np.ascontiguousarray(pixels).reshape(len(pixels), -1)
+    fused.cut(out, flat, box.astype(np.float64, copy=False), flip, flip_vertical)
     if quarter % 4:
-        out.copy_(torch.rot90(out, quarter, (1, 2)).clone())
+        out[:] = np.rot90(out, quarter, (1, 2)).copy()
 
 
 def cut_bands(
-    out: Tensor,
+    out: NDArray[Any],
     pixels: NDArray[Any],
     box: NDArray[np.float64],
     flip: bool = False,
@@ -61,17 +59,17 @@ def cut_bands(
     if (fused := kernels()) is None:
         cut_bands_by_torch(out, pixels, box, flip, flip_vertical, quarter)
         return
-    if not pixels.flags.c_contiguous:  # bands that lie one behind the other: only what is needed changes its place
+    if not (pixels.flags.c_contiguous and pixels.flags.writeable):  # as in a file: only what is needed leaves its place
         top, left, bottom, right = _around(box)
-        pixels, box = np.ascontiguousarray(pixels[top:bottom, left:right]), box - [top, left, 0, 0]
-    flat, whole = pixels.reshape(len(pixels), -1), not out.is_floating_point()
-    fused.cut_bands(out.numpy(), flat, box.astype(np.float64), flip, flip_vertical, whole)
-    if quarter % 4:  # by NumPy: torch 2.5 turns no uint16
-        out.copy_(torch.from_numpy(np.ascontiguousarray(np.rot90(out.numpy(), quarter, (1, 2)))))
+        pixels, box = np.array(pixels[top:bottom, left:right], order="C"), box - [top, left, 0, 0]
+    flat, whole = pixels.reshape(len(pixels), -1), out.dtype.kind != "f"
+    fused.cut_bands(out, flat, box.astype(np.float64, copy=False), flip, flip_vertical, whole)
+    if quarter % 4:
+        out[:] = np.rot90(out, quarter, (1, 2)).copy()
 
 
 def cut_bands_by_torch(
-    out: Tensor,
+    out: NDArray[Any],
     pixels: NDArray[Any],
     box: NDArray[np.float64],
     flip: bool = False,
@@ -80,11 +78,11 @@ def cut_bands_by_torch(
 ) -> None:
     """`cut_bands` without compiled kernels; a box between pixels is moved to the nearest."""
     top, left, bottom, right = _around(box)
-    region = np.ascontiguousarray(pixels[top:bottom, left:right].transpose(2, 0, 1))[None]
+    region = np.array(pixels[top:bottom, left:right].transpose(2, 0, 1), order="C")[None]
     inner = np.rint(box - [top, left, 0, 0]).astype(np.int64)[None]
     crop = crop_values(torch.from_numpy(region), inner, out.shape[-1], np.array([flip]), np.array([flip_vertical]))[0]
     crop = torch.rot90(crop, quarter, (1, 2))
-    out.copy_(crop if out.is_floating_point() else crop.add(0.5).floor())
+    out[:] = (crop if out.dtype.kind == "f" else crop.add(0.5).floor()).numpy()
 
 
 def _around(box: NDArray[np.float64]) -> tuple[int, int, int, int]:
@@ -94,7 +92,7 @@ def _around(box: NDArray[np.float64]) -> tuple[int, int, int, int]:
 
 
 def cut_by_torch(
-    out: Tensor,
+    out: NDArray[np.uint8],
     pixels: NDArray[np.uint8],
     box: NDArray[np.float64],
     flip: bool = False,
@@ -111,11 +109,11 @@ def cut_by_torch(
         crop = torch.from_numpy(np.array(_between_pixels(pixels, box, size))).permute(2, 0, 1)
     mirrored = [axis for axis, wanted in ((1, flip_vertical), (2, flip)) if wanted]
     crop = crop.flip(mirrored) if mirrored else crop
-    out.copy_(torch.rot90(crop, quarter, (1, 2)) if quarter else crop)
+    out[:] = np.rot90(crop.numpy(), quarter, (1, 2))
 
 
 def cut_plain(
-    out: Tensor,
+    out: NDArray[np.uint8],
     pixels: NDArray[np.uint8],
     box: NDArray[np.int64],
     flip: bool = False,
@@ -127,7 +125,7 @@ def cut_plain(
     region = Image.fromarray(pixels[top : top + height, left : left + width])
     crop = np.asarray(region.resize((out.shape[-1],) * 2, Image.Resampling.BILINEAR))
     crop = np.rot90(crop[:: -1 if flip_vertical else 1, :: -1 if flip else 1], quarter)
-    out.copy_(torch.from_numpy(crop.copy()).permute(2, 0, 1))
+    out[:] = crop.transpose(2, 0, 1)
 
 
 def _between_pixels(pixels: NDArray[np.uint8], box: NDArray[np.float64], size: int) -> Image.Image:

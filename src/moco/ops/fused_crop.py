@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from moco.ops.compiled import Array, fast
-from moco.ops.four import sum_of_fours
+from moco.ops.four import sum_of_fours, sum_of_rows
 
 _F: Any = np.float32
 _HALF, _ONE = _F(0.5), _F(1)
@@ -28,13 +28,15 @@ def crop(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertical: Ar
     size = out.shape[2]
     widest = boxes[:, 3].max()
     rows = np.empty((3, widest), np.float32)
+    tall, wide = pixels.shape[2], pixels.shape[3]
     for i in range(len(pixels)):
         top, left, height, width = boxes[i]
         y_first, y_count, y_weights = _triangles(0.0, height, height, size, flip_vertical[i], _F(1 / 255))
         x_first, x_count, x_weights = _triangles(0.0, width, width, size, flip[i], _ONE)
         for y in range(size):
             for c in range(3):
-                _down(rows[c, :width], pixels[i, c], top + y_first[y], left, y_weights[y], y_count[y])
+                at = ((3 * i + c) * tall + top + y_first[y]) * wide + left
+                _down(rows, c * widest, width, pixels, at, wide, y_weights, y, y_count[y])
             _along(out[i, 0, y], out[i, 1, y], out[i, 2, y], rows, x_first, x_count, x_weights)
 
 
@@ -44,6 +46,7 @@ def crop_bands(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertic
     size, bands = out.shape[2], out.shape[1]
     widest = math.ceil(boxes[:, 3].max()) + 2
     rows = np.empty((bands, widest), np.float32)
+    tall, wide = pixels.shape[2], pixels.shape[3]
     for i in range(len(pixels)):
         top, y_end = math.floor(boxes[i, 0]), min(math.ceil(boxes[i, 0] + boxes[i, 2]), pixels.shape[2])
         left, x_end = math.floor(boxes[i, 1]), min(math.ceil(boxes[i, 1] + boxes[i, 3]), pixels.shape[3])
@@ -54,7 +57,8 @@ def crop_bands(out: Array, pixels: Array, boxes: Array, flip: Array, flip_vertic
         x_first, x_count, x_weights = _triangles(boxes[i, 1] - left, boxes[i, 3], width, size, flip[i], _ONE)
         for y in range(size):
             for c in range(bands):
-                _down(rows[c, :width], pixels[i, c], top + y_first[y], left, y_weights[y], y_count[y])
+                at = ((bands * i + c) * tall + top + y_first[y]) * wide + left
+                _down(rows, c * widest, width, pixels, at, wide, y_weights, y, y_count[y])
             c = 0
             while c + 4 <= bands:
                 _along_four(out[i], c, y, rows, x_first, x_count, x_weights)
@@ -81,9 +85,10 @@ def cut(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: bool) 
     row = np.zeros(3 * (x_end - left) + 19, np.float32)  # with what weights of zero, and a fourth channel, reach
     line = np.zeros(4 * size, np.float32)
     rounded = np.empty(4 * size, np.uint8)
-    most = x_count.max()
+    most, wide, width = x_count.max(), pixels.shape[1], 3 * (x_end - left)
     for y in range(size):
-        _down(row[: 3 * (x_end - left)], pixels, top + y_first[y], 3 * left, y_weights[y], y_count[y])
+        at = (top + y_first[y]) * wide + 3 * left
+        _down(row, 0, width, pixels, at, wide, y_weights, y, y_count[y])
         _along_threes(line, row, x_first, x_count, x_weights, most)
         _round(out[0, y], out[1, y], out[2, y], rounded, line)
 
@@ -98,36 +103,38 @@ def cut_bands(out: Array, pixels: Array, box: Array, flip: bool, flip_vertical: 
     x_first, x_count, x_weights = _triangles(box[1] - left, box[3], x_end - left, size, flip, _ONE)
     row = np.zeros(max(bands, 4) * (x_end - left + 6) + 4, np.float32)  # with what weights of zero reach
     line = np.zeros(4 * size, np.float32)
-    rounded = np.empty(4 * size, out.dtype)
-    most = x_count.max()
+    rounded, rows = np.empty(4 * size, out.dtype), out.reshape(bands * size, size)
+    most, wide, width = x_count.max(), pixels.shape[1], bands * (x_end - left)
     if bands == 1:  # four rows of the view lie beside each other as bands do: a fourth of the looks at weights
-        alone = np.zeros((4, x_end - left), np.float32)
+        alone = np.zeros(4 * width, np.float32)
         for y in range(0, size, 4):
             for k in range(min(4, size - y)):
-                _down(alone[k], pixels, top + y_first[y + k], left, y_weights[y + k], y_count[y + k])
-            _beside(row, alone[0], alone[1], alone[2], alone[3])
+                at = (top + y_first[y + k]) * wide + left
+                _down(alone, k * width, width, pixels, at, wide, y_weights, y + k, y_count[y + k])
+            _beside(row, alone, width)
             _along_fours(line, row, 0, 4, x_first, x_count, x_weights, most)
-            _store(out[0, y : y + 4], rounded, line, whole)
+            _store(rows, y, 1, min(4, size - y), rounded, line, whole)
         return
     for y in range(size):
-        _down(row[: bands * (x_end - left)], pixels, top + y_first[y], bands * left, y_weights[y], y_count[y])
+        at = (top + y_first[y]) * wide + bands * left
+        _down(row, 0, width, pixels, at, wide, y_weights, y, y_count[y])
         for c in range(0, bands, 4):
             _along_fours(line, row, c, bands, x_first, x_count, x_weights, most)
-            _store(out[c : c + 4, y], rounded, line, whole)
+            _store(rows, c * size + y, size, min(4, bands - c), rounded, line, whole)
 
 
 @fast
-def _beside(row: Array, a: Array, b: Array, c: Array, d: Array) -> None:
-    for p in range(len(a)):
-        row[4 * p] = a[p]
-        row[4 * p + 1] = b[p]
-        row[4 * p + 2] = c[p]
-        row[4 * p + 3] = d[p]
+def _beside(row: Array, rows: Array, width: int) -> None:
+    for p in range(width):
+        row[4 * p] = rows[p]
+        row[4 * p + 1] = rows[width + p]
+        row[4 * p + 2] = rows[2 * width + p]
+        row[4 * p + 3] = rows[3 * width + p]
 
 
 @fast
-def _store(out: Array, rounded: Array, x: Array, whole: bool) -> None:
-    """Up to four rows of `out` from fours of real numbers, or of ones rounded down to the least of 16 bits.
+def _store(out: Array, first: int, step: int, number: int, rounded: Array, x: Array, whole: bool) -> None:
+    """Up to four rows of `out`, from `first` on each `step` further, from fours of numbers; where `whole`, rounded.
 
     First all to the type of `out`, then apart: what lies beside each other is quicker to round.
     """
@@ -137,18 +144,17 @@ def _store(out: Array, rounded: Array, x: Array, whole: bool) -> None:
     else:
         for p in range(len(x)):
             rounded[p] = x[p]
-    if len(out) == 4:
-        a, b, c, d = out[0], out[1], out[2], out[3]
-        for p in range(len(a)):
-            a[p] = rounded[4 * p]
-            b[p] = rounded[4 * p + 1]
-            c[p] = rounded[4 * p + 2]
-            d[p] = rounded[4 * p + 3]
+    a, b, c, d = first, first + step, first + 2 * step, first + 3 * step
+    if number == 4:
+        for p in range(out.shape[1]):
+            out[a, p] = rounded[4 * p]
+            out[b, p] = rounded[4 * p + 1]
+            out[c, p] = rounded[4 * p + 2]
+            out[d, p] = rounded[4 * p + 3]
     else:
-        for k in range(len(out)):
-            one = out[k]
-            for p in range(len(one)):
-                one[p] = rounded[4 * p + k]
+        for k in range(number):
+            for p in range(out.shape[1]):
+                out[first + k * step, p] = rounded[4 * p + k]
 
 
 @fast
@@ -178,56 +184,36 @@ def _along_fours(
 
 
 @fast
-def _down(row: Array, pixels: Array, top: int, left: int, weights: Array, count: int) -> None:
-    """The weighted sum of `count` rows of pixels (H x W) from `top` on, from the column `left` on."""
-    end = left + len(row)
-    a = pixels[top, left:end]
-    if count == 1:
-        _first(row, a, weights[0])
-        return
-    b = pixels[top + 1, left:end]
-    if count == 2:
-        _first_2(row, a, b, weights[0], weights[1])
-        return
-    c = pixels[top + 2, left:end]
-    if count == 3:
-        _first_3(row, a, b, c, weights[0], weights[1], weights[2])
-        return
-    _first_4(row, a, b, c, pixels[top + 3, left:end], weights[0], weights[1], weights[2], weights[3])
-    for k in range(4, count):
-        _add(row, pixels[top + k, left:end], weights[k])
+def _down(rows: Array, to: int, width: int, pixels: Array, at: int, step: int, weights: Array, y: int, n: int) -> None:
+    """Into `width` places of `rows` from `to` on: the sum of n rows of pixels, of weights[y].
 
-
-@fast
-def _first(row: Array, a: Array, u: np.float32) -> None:
-    for p in range(len(row)):
-        row[p] = u * _F(a[p])
-
-
-@fast
-def _first_2(row: Array, a: Array, b: Array, u: np.float32, v: np.float32) -> None:
-    for p in range(len(row)):
-        row[p] = u * _F(a[p]) + v * _F(b[p])
-
-
-@fast
-def _first_3(row: Array, a: Array, b: Array, c: Array, u: np.float32, v: np.float32, w: np.float32) -> None:
-    for p in range(len(row)):
-        row[p] = u * _F(a[p]) + v * _F(b[p]) + w * _F(c[p])
-
-
-@fast
-def _first_4(
-    row: Array, a: Array, b: Array, c: Array, d: Array, u: np.float32, v: np.float32, w: np.float32, x: np.float32
-) -> None:
-    for p in range(len(row)):
-        row[p] = u * _F(a[p]) + v * _F(b[p]) + w * _F(c[p]) + x * _F(d[p])
-
-
-@fast
-def _add(row: Array, pixels: Array, weight: np.float32) -> None:
-    for p in range(len(row)):
-        row[p] += weight * _F(pixels[p])
+    The first of these begins at the place `at` of all pixels, each other one `step` further. No part of an array is
+    made here: to count who holds it takes longer than a short row.
+    """
+    first, whole, tail = y * weights.shape[1], width - width % 8, width - 8
+    if width < 8:
+        for p in range(width):
+            sum_of_rows(rows, to + p, pixels, at + p, step, weights, first, n, 1)
+    elif n == 1:
+        for p in range(0, whole, 8):
+            sum_of_rows(rows, to + p, pixels, at + p, step, weights, first, 1, 8)
+        sum_of_rows(rows, to + tail, pixels, at + tail, step, weights, first, 1, 8)
+    elif n == 2:
+        for p in range(0, whole, 8):
+            sum_of_rows(rows, to + p, pixels, at + p, step, weights, first, 2, 8)
+        sum_of_rows(rows, to + tail, pixels, at + tail, step, weights, first, 2, 8)
+    elif n == 3:
+        for p in range(0, whole, 8):
+            sum_of_rows(rows, to + p, pixels, at + p, step, weights, first, 3, 8)
+        sum_of_rows(rows, to + tail, pixels, at + tail, step, weights, first, 3, 8)
+    elif n == 4:
+        for p in range(0, whole, 8):
+            sum_of_rows(rows, to + p, pixels, at + p, step, weights, first, 4, 8)
+        sum_of_rows(rows, to + tail, pixels, at + tail, step, weights, first, 4, 8)
+    else:
+        for p in range(0, whole, 8):
+            sum_of_rows(rows, to + p, pixels, at + p, step, weights, first, n, 8)
+        sum_of_rows(rows, to + tail, pixels, at + tail, step, weights, first, n, 8)
 
 
 @fast

@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import functional as transform
 from moco.data.decode import decode
 from moco.data.seen import open_seen
 from moco.data.source import Unreadable, file_bytes
+from moco.data.values import writable
 from moco.ops import draw
 from moco.ops.bands import to_unit
 from moco.recipe import Pixels
@@ -71,7 +72,7 @@ def read_pixels(image: Annotated) -> Tensor:
 
 def of_values(values: NDArray[Any], made_of: Pixels | None) -> Tensor:
     """What a model takes of an image H x W x C: uint8 of a photograph, else shares of the range from black to white."""
-    x = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)
+    x = torch.from_numpy(writable(np.ascontiguousarray(values))).permute(2, 0, 1)
     return x if made_of is None else to_unit(x[None], *made_of.scale)[0]
 
 
