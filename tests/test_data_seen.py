@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from moco.data.array import Array
@@ -90,6 +91,33 @@ def test_gray_is_the_mean_of_red_green_and_blue_on_one_channel(tmp_path):
     pixels = decode(seen(Folder(tmp_path), found.pixels).raw(0))
     assert np.array_equal(pixels[..., 0], np.rint(rgb.mean(axis=2)))
     assert np.array_equal(gray(rgb), pixels)
+
+
+@pytest.mark.parametrize(("photometric", "meant"), [("rgb", [0, 1, 2]), ("minisblack", [0, 1, 2, 3])])
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_gray_of_four_bands_is_of_red_green_and_blue_where_files_name_them_and_of_all_where_not(
+    tmp_path, photometric, meant, compression
+):
+    images = bands(3, 16, 16, 4, most=250, dtype=np.uint8)
+    how = {"extrasamples": ["unspecified"]} if photometric == "rgb" else {"planarconfig": "contig"}
+    source = folder(tmp_path / "x", images, photometric=photometric, compression=compression, **how)
+    found = decided(source, bands="gray")
+    assert ("red, green and blue, the first of 4 bands" if photometric == "rgb" else "all 4 bands") in found.lines[0]
+    pixels = decode(seen(source, found.pixels).raw(1))
+    assert np.array_equal(pixels[..., 0], np.rint(images[1][..., meant].mean(axis=2)))
+    prepare = Preprocess(16, found.normalize, found.pixels)
+    assert torch.equal(prepare(images[1]), prepare(pixels))
+
+
+def test_rgb_of_four_bands_is_their_first_three_where_files_name_them_and_refused_where_not(tmp_path):
+    images = bands(3, 16, 16, 4, most=250, dtype=np.uint8)
+    named = folder(tmp_path / "named", images, photometric="rgb", extrasamples=["unspecified"])
+    found = decided(named, bands="rgb")
+    assert np.array_equal(decode(seen(named, found.pixels).raw(1)), images[1][..., :3])
+    assert found.normalize is None  # that of photographs
+    unnamed = folder(tmp_path / "unnamed", images, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(MocoError, match=r"do not say that the first are red, green and blue.*--bands 0,1,2"):
+        decided(unnamed, bands="rgb")
 
 
 def test_bands_are_chosen_by_number(tmp_path):

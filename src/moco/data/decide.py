@@ -83,10 +83,10 @@ def decide(source: Source, facts: Survey, asked: Asked | None = None) -> Decided
     looks = [one for _, one in facts.looks]
     colour, bands, of = _channels(asked.bands, looks)
     pages, of_pages = _pages(asked.pages, facts, source)
-    fit = {1, 3} if colour != "bands" or of == 1 else {of}
+    fit = {of} if colour == "bands" and of > 1 else {1, 3, of}
     odd = _odd(fit, looks)
     alike = [one for one in looks if one.bands in fit] or looks
-    photographs = colour == "rgb" and not asked.range and asked.no_data is None
+    photographs = colour == "rgb" and of in (1, 3) and not asked.range and asked.no_data is None
     if photographs and all(one.type == "uint8" for one in alike):
         if asked.bands is None and _all_gray(source, facts):
             colour, bands, of = "bands", (0,), 1
@@ -128,7 +128,7 @@ def _channels(asked: str | None, looks: Sequence[Facts]) -> tuple[str, tuple[int
     """(colour, bands, of): what is asked for, or else what most files have."""
     (of, _), *_ = Counter(one.bands for one in looks).most_common()
     if asked in ("gray", "rgb"):
-        return asked, (0,), of
+        return asked, _seen_bands(asked, of, looks), of
     if asked is not None:
         try:
             bands = tuple(int(word) for word in asked.split(","))
@@ -141,6 +141,21 @@ def _channels(asked: str | None, looks: Sequence[Facts]) -> tuple[str, tuple[int
     if of in (1, 3) and all(one.colour for one in seen):
         return ("rgb", (0,), 3) if any(one.bands == 3 for one in seen) else ("bands", (0,), 1)
     return "bands", tuple(range(of)), of
+
+
+def _seen_bands(asked: str, of: int, looks: Sequence[Facts]) -> tuple[int, ...]:
+    """Of files with more bands than a person sees, those that gray is the mean of; raises MocoError for no colours."""
+    if of in (1, 3):
+        return (0,)
+    own = [one.rgb_first for one in looks if one.bands == of]
+    coloured = 2 * sum(own) > len(own)
+    if asked == "rgb" and not coloured:
+        some = "0,1,2" if of > 3 else "0,1"
+        raise MocoError(
+            f"--bands rgb: the files have {of} bands, and do not say that the first are red, green and blue; numbers "
+            f"from 0 to {of - 1} choose bands, such as --bands {some}"
+        )
+    return (0, 1, 2) if coloured else tuple(range(of))
 
 
 def _odd(fit: set[int], looks: Sequence[Facts]) -> list[str]:

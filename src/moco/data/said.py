@@ -22,8 +22,14 @@ def in_words(pixels: Pixels | None) -> str:
         case "bands":
             shown = ", ".join(map(str, pixels.bands)) if len(pixels.bands) != pixels.of else f"0 to {pixels.of - 1}"
             what = f"{pixels.channels} channel{'s' * (pixels.channels > 1)} (bands {shown} of {pixels.of})"
+        case "gray" if len(pixels.bands) == pixels.of > 1:
+            what = f"one channel (the mean of all {pixels.of} bands)"
+        case "gray" if len(pixels.bands) > 1:
+            what = f"one channel (the mean of red, green and blue, the first of {pixels.of} bands)"
         case "gray":
             what = "one channel (the mean of the colours)"
+        case _ if pixels.of > 3:
+            what = f"three channels (red, green, blue, the first of {pixels.of} bands)"
         case _:
             what = "three channels (red, green, blue)"
     return f"{what} of {_TYPES[pixels.kind]}; black to white: {_range(pixels)}"

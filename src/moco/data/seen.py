@@ -127,7 +127,7 @@ def refuse_other_bands(facts: Facts, pixels: Pixels) -> None:
     """Raise Unreadable where a file has other bands than the data set, and is not to be seen as a picture."""
     if pixels.colour == "bands" and facts.bands != pixels.of and not (pixels.of == 1 and facts.bands == 3):
         raise Unreadable(f"{_bands(facts.bands)}, and files of this data set have {pixels.of}; --bands chooses others")
-    if pixels.colour != "bands" and not facts.colour and facts.bands != 3:
+    if pixels.colour != "bands" and not facts.colour and facts.bands not in (3, pixels.of):
         raise Unreadable(f"{_bands(facts.bands)}, which is no picture in colour or gray; --bands 0,1,2 chooses some")
     if (facts.type in _MOST) != (pixels.kind in _MOST) and {facts.type, pixels.kind} != {"int16", "float32"}:
         raise Unreadable(f"values of type {facts.type}, and those of this data set are {pixels.kind}")
@@ -147,9 +147,10 @@ def chosen(values: Values, facts: Facts, pixels: Pixels) -> Values:
 def _channels(values: Values, pixels: Pixels) -> Values:
     bands = values.shape[2]
     if pixels.colour == "gray":
-        return values if bands == 1 else gray(values)
+        own = bands == pixels.of and len(pixels.bands) > 1  # with more bands than colours
+        return values if bands == 1 else gray(values[..., list(pixels.bands)] if own else values)
     if pixels.colour == "rgb":
-        return np.repeat(values, 3, axis=2) if bands == 1 else values
+        return np.repeat(values, 3, axis=2) if bands == 1 else values[..., :3]
     if bands == pixels.of:
         return values if pixels.bands == tuple(range(bands)) else values[..., list(pixels.bands)]
     if (values == values[..., :1]).all():

@@ -61,6 +61,7 @@ class Tiff:
                 3 if self._palette is not None else bands,
                 "uint8" if self._palette is not None else type_of(np.dtype(series.dtype)),
                 colour=self._palette is not None or seen or bands == 1,
+                rgb_first=photometric in (2, 6) and bands > 3,
                 white=float(2**self._bits - 1) if self._bits in (10, 12, 14) else None,
                 no_data=None if tag is None else finite(tag.value),
                 container="GeoTIFF" if _GEO_KEYS in page.tags else _WROTE.get(series.kind, ""),

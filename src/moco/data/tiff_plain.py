@@ -81,8 +81,16 @@ def _image(raw: bytes, tags: dict[int, Any]) -> PlainTiff | None:
     values = flat.reshape(bands, height, width).transpose(1, 2, 0) if separate else flat.reshape(height, width, bands)
     colour = bands == 1 or (photometric == 2 and bands == 3)
     no_data = finite(tags[_NO_DATA]) if _NO_DATA in tags else None
-    container = "GeoTIFF" if _GEO_KEYS in tags else ""
-    facts = Facts(width, height, bands, type_of(dtype), colour=colour, no_data=no_data, container=container)
+    facts = Facts(
+        width,
+        height,
+        bands,
+        type_of(dtype),
+        colour=colour,
+        rgb_first=photometric == 2 and bands > 3,
+        no_data=no_data,
+        container="GeoTIFF" if _GEO_KEYS in tags else "",
+    )
     return PlainTiff(facts, values)
 
 

@@ -27,6 +27,8 @@ class Facts:
     type: Type
     colour: bool = True
     """One band that is gray, or three that are red, green and blue, to a person."""
+    rgb_first: bool = False
+    """Of more than three bands, the first are said to be red, green and blue."""
     white: float | None = None
     """The largest value, where the file tells how many bits are used."""
     no_data: float | None = None

@@ -19,7 +19,7 @@ class Pixels:
     colour: Literal["bands", "gray", "rgb"] = "bands"
     """`bands`: the numbers of the files. `gray` and `rgb`: as a person sees them, whatever each file holds."""
     bands: tuple[int, ...] = (0,)
-    """Which bands of a file are the channels, counted from 0, in this order."""
+    """Which bands of a file are the channels, counted from 0, in this order; where `gray` is of several, which."""
     of: int = 1
     """How many bands a file has; one with another number is named and left out."""
     kind: Literal["uint8", "uint16", "int16", "float32"] = "uint8"
@@ -66,7 +66,7 @@ def channels_of(pixels: Pixels | None) -> int:
 
 def check_pixels(p: Pixels) -> None:
     """Refuse what cannot be read, with a MocoError that names the flag."""
-    if p.colour == "bands" and (not p.bands or min(p.bands) < 0 or max(p.bands) >= p.of):
+    if p.colour != "rgb" and (not p.bands or min(p.bands) < 0 or max(p.bands) >= p.of):
         raise MocoError(f"--pixels.bands {' '.join(map(str, p.bands))}: bands of a file are 0 to {p.of - 1}")
     if not len(p.black) == len(p.white) == p.channels:
         raise MocoError(
