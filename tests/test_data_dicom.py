@@ -134,19 +134,45 @@ def test_each_frame_is_a_page():
     [
         (lambda: dicom(None), "a DICOM without pixels"),
         (lambda: without_pixels(), "a DICOM without pixels"),
-        (lambda: without_pixels(encrypted()), "a DICOM whose pixels are encrypted"),
+        (lambda: without_pixels(encrypted()), "a DICOM whose pixels are encrypted: .*decrypted"),
         (lambda: dicom(noise(16, 16))[:-50], "DICOM"),
         (lambda: dicom(noise(16, 16))[:200], "DICOM"),
         (
             lambda: dicom(noise(16, 16), syntax=pydicom.uid.JPEGLosslessSV1, PixelData=encapsulated()),
-            r"compressed as JPEG Lossless.*nothing installed here decodes: pip install 'pylibjpeg\[all\]'",
+            r"compressed as JPEG Lossless.*, damaged or of a rare kind: pip install pylibjpeg pylibjpeg-libjpeg",
+        ),
+        (
+            lambda: dicom(noise(16, 16), syntax=pydicom.uid.MPEG2MPML, PixelData=encapsulated()),
+            "compressed as MPEG2.*, which is not read",
         ),
     ],
-    ids=["without size", "without pixels", "encrypted", "cut", "cut in its header", "JPEG lossless"],
+    ids=["without size", "without pixels", "encrypted", "cut", "cut in its header", "JPEG damaged", "a film"],
 )
 def test_what_cannot_be_read_is_named_with_its_reason(raw, said):
     with pytest.raises(Unreadable, match=said):
         open_native(raw()).values()
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode", "stored"),
+    [
+        ("JPEGLosslessSV1", "ljpeg_encode", 12),
+        ("JPEGLossless", "ljpeg_encode", 16),
+        ("JPEGLSLossless", "jpegls_encode", 12),
+        ("HTJ2KLossless", "htj2k_encode", 12),
+    ],
+)
+@pytest.mark.parametrize("signed", [False, True])
+def test_frames_in_lossless_compressions_of_medicine_are_what_was_written(syntax, encode, stored, signed):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    kind, least = (np.int16, -(2 ** (stored - 1))) if signed else (np.uint16, 0)
+    values = RANDOM.integers(least, least + 2**stored, (2, 24, 32)).astype(kind)
+    bits = (values.astype(np.int32) & (2**stored - 1)).astype(np.uint16)
+    how = {"reversible": True} if encode == "htj2k_encode" else {}
+    coded = pydicom.encaps.encapsulate([getattr(imagecodecs, encode)(one, **how) for one in bits])
+    raw = dicom(values, stored=stored, syntax=getattr(pydicom.uid, syntax), frames=True, PixelData=coded)
+    image = open_native(raw)
+    assert all(np.array_equal(image.values(page)[..., 0], values[page]) for page in range(2))
 
 
 def without_pixels(*more):

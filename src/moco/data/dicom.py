@@ -11,10 +11,12 @@ import pydicom
 from pydicom.pixels import apply_color_lut, convert_color_space, pixel_array
 
 from moco.data.dicom_told import Told, frames_told
+from moco.data.formats import INSTALL, has
 from moco.data.plain import check_sides, plain_errors
 from moco.data.source import Unreadable
 from moco.data.values import Facts, Values, kept
 
+_ENCRYPTED = "a DICOM whose pixels are encrypted: it can be read once whoever has the key has decrypted it"
 _COLOURS = ("YBR_FULL", "YBR_FULL_422")
 
 
@@ -60,15 +62,8 @@ class Dicom:
             whole = pydicom.dcmread(io.BytesIO(self._raw))
             if "PixelData" not in whole and "FloatPixelData" not in whole:
                 hidden = "EncryptedAttributesSequence" in whole
-                raise Unreadable("a DICOM whose pixels are encrypted" if hidden else "a DICOM without pixels")
-            try:
-                values = pixel_array(whole, index=page, raw=True)
-            except (RuntimeError, NotImplementedError):
-                name = whole.file_meta.TransferSyntaxUID.name
-                raise Unreadable(
-                    f"a DICOM compressed as {name}, which nothing installed here decodes{_help(name)}"
-                ) from None
-            return self._as_meant(values, whole, page)
+                raise Unreadable(_ENCRYPTED if hidden else "a DICOM without pixels")
+            return self._as_meant(_stored(whole, page), whole, page)
 
     def shown(self, page: int = 0) -> Values:
         """One frame as the file says to show it: shares, float32, from black to white; raises Unreadable."""
@@ -107,6 +102,24 @@ class Dicom:
         return sum(told.ends) - line[1], sum(told.ends) - line[0]
 
 
+def _stored(whole: Any, page: int) -> Values:
+    """A frame as it is stored, by what pydicom finds installed, or by imagecodecs; raises Unreadable."""
+    try:
+        return np.asarray(pixel_array(whole, index=page, raw=True))
+    except (RuntimeError, NotImplementedError):
+        if has("imagecodecs"):
+            from moco.data.dicom_jpeg import frame_of
+
+            if (values := frame_of(whole, page)) is not None:
+                return values
+        name = whole.file_meta.TransferSyntaxUID.name
+        raise Unreadable(f"a DICOM compressed as {name}{_help(name)}") from None
+
+
 def _help(name: str) -> str:
-    """What to install for a transfer syntax."""
-    return ": pip install 'pylibjpeg[all]'" if name.startswith(("JPEG", "High-Throughput JPEG")) else ""
+    """Why nothing decodes a transfer syntax of this name, and what to install."""
+    if not has("imagecodecs"):
+        return f": {INSTALL} reads it"
+    if not name.startswith(("JPEG", "High-Throughput JPEG")):
+        return ", which is not read"
+    return ", damaged or of a rare kind: pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg may read it"
