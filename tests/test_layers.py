@@ -9,6 +9,7 @@ import moco
 ROOT = Path(moco.__file__).parent
 LAYERS = [
     ["errors", "version"],
+    ["arguments"],
     ["recipe", "machine", "distributed"],
     ["ops", "device", "loopback"],
     ["data"],
@@ -79,7 +80,7 @@ def test_imports_go_downwards_or_stay_in_the_room():
 
 
 def test_recipes_and_the_command_line_use_no_torch():
-    for room in ("errors", "version", "recipe", "machine"):
+    for room in ("errors", "version", "arguments", "recipe", "machine"):
         for path in [ROOT / f"{room}.py", *(ROOT / room).glob("*.py")]:
             if path.exists():
                 assert "import torch" not in path.read_text(), path

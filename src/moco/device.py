@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from moco import distributed
+from moco.arguments import of_its_types
 from moco.errors import MocoError
 from moco.machine import Machine
 
@@ -48,6 +49,7 @@ class Placement:
         return module.to(self.device).to(memory_format=self.memory_format)
 
 
+@of_its_types()
 def place(machine: Machine | None = None) -> Placement:
     """Choose for this machine, and set the CPU threads; about a second where `precision` or `threads` is open.
 

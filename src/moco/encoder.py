@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moco import recipe as r
+from moco.arguments import words
 from moco.backbones import build_backbone
 from moco.errors import MocoError
 from moco.ops.batch_norm import group_batch_norm
@@ -25,7 +26,7 @@ class Encoder(nn.Module):
         for argument, module in (("backbone", backbone), ("head", head)):
             if not isinstance(module, nn.Module):
                 raise MocoError(
-                    f"moco.Encoder: {argument} is a {type(module).__name__}; give a torch.nn.Module, or a name to "
+                    f"moco.Encoder: {argument} is {words(module)}; give a torch.nn.Module, or a name to "
                     "moco.build_encoder"
                 )
         self.backbone = backbone
@@ -55,12 +56,9 @@ class Encoder(nn.Module):
     def _refuse(self, images: Tensor) -> None:
         fine = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
         if not fine:
-            what = f"a {type(images).__name__}"
-            if isinstance(images, Tensor):
-                what = f"a tensor of {' x '.join(map(str, images.shape))}, {str(images.dtype).removeprefix('torch.')}"
             raise MocoError(
-                f"moco.Encoder: images is {what}; give N x C x S x S of floating point, normalised, as moco.views "
-                "makes them"
+                f"moco.Encoder: images is {words(images)}; give N x C x S x S of floating point, normalised, "
+                "as moco.views makes them"
             )
         held = next(self.parameters(), images)
         if held.device != images.device:

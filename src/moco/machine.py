@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from moco.arguments import refuse_other_types
 from moco.errors import MocoError
 
 
@@ -67,6 +68,7 @@ class Machine:
         return self.workers if self.workers is not None else min(8, cores())
 
     def __post_init__(self) -> None:
+        refuse_other_types(self, "--machine.")
         if self.threads is not None and self.threads < 1:
             raise MocoError(f"--machine.threads {self.threads}: must be at least 1")
         if self.parts < 1:

@@ -58,7 +58,8 @@ def sorted_out(
     watch: Watched | Sequence[Watched] | None,
 ) -> tuple[str | os.PathLike[str] | None, tuple[Function, ...]]:
     """The labelled images that `watch` names, and its functions; raises MocoError for what is neither."""
-    asked = () if watch is None else (watch,) if isinstance(watch, str | os.PathLike) or callable(watch) else (*watch,)
+    several = isinstance(watch, Sequence) and not isinstance(watch, str)
+    asked: Sequence[Any] = () if watch is None else watch if several else (watch,)  # type: ignore[assignment]
     images: list[str | os.PathLike[str]] = []
     functions: list[Function] = []
     for one in asked:

@@ -194,12 +194,12 @@ BAD = {
     ),
     "a backbone by name to Encoder": (
         lambda: moco.Encoder("resnet18", nn.Identity()),
-        "backbone is a str; give a torch.nn.Module, or a name to moco.build_encoder",
+        "backbone is .resnet18.; give a torch.nn.Module, or a name to moco.build_encoder",
     ),
-    "bytes to an encoder": (lambda: LAZY["encoder"]()(PIXELS), "images is a tensor of 4 x 3 x 8 x 8, uint8; give N"),
+    "bytes to an encoder": (lambda: LAZY["encoder"]()(PIXELS), "images is .*4 x 3 x 8 x 8, uint8, on cpu; give N"),
     "one image to an encoder": (
         lambda: LAZY["encoder"]()(torch.zeros(3, 8, 8)),
-        "images is a tensor of 3 x 8 x 8, float32; give N x C x S x S",
+        "images is a tensor of 3 x 8 x 8, float32, on cpu; give N x C x S x S",
     ),
     "images elsewhere": (
         lambda: LAZY["encoder"]()(torch.zeros(4, 3, 8, 8, device="meta")),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moco import distributed
+from moco.arguments import of_its_types
 from moco.commands.opened import open_for_images
 from moco.commands.parts import Name, open_parts, refuse_unclear_data
 from moco.commands.tell import Teller, listener
@@ -41,6 +42,7 @@ QUICK = ("knn", "few-labels")
 """What is judged by where no protocol is named: minutes, where linear classification takes hours on large data."""
 
 
+@of_its_types()
 def evaluate(
     encoder: Name,
     data: Name | None = None,

@@ -12,6 +12,7 @@ import PIL
 import torch
 import torchvision
 
+from moco.arguments import of_its_types
 from moco.commands.opened import open_for_images
 from moco.commands.tell import Silent, Teller
 from moco.errors import MocoError
@@ -52,6 +53,7 @@ class Export:
     """Where it was pushed to."""
 
 
+@of_its_types()
 def export(
     encoder: Name,
     format: str,  # noqa: A002

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moco import distributed
+from moco.arguments import of_its_types
 from moco.auto.pace import Pace
 from moco.commands.ask import Ask
 from moco.commands.captions import refuse_prompt
@@ -38,6 +39,7 @@ from moco.run.show import Show
 from moco.watching import Watched, sorted_out
 
 
+@of_its_types("watch")
 def pretrain(
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],

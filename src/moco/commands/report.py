@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from moco.arguments import of_its_types
 from moco.commands.pairs import groups_of
 from moco.data.groups import Groups
 from moco.data.open import open_source
@@ -30,6 +31,7 @@ EXPLAINED = 4
 """Pairs of neighbours whose reasons are looked for."""
 
 
+@of_its_types()
 def report(path: str | os.PathLike[str]) -> Path:
     """Write `report.html` into the run at `path`, from what is there now; its path. Raises MocoError if it is no run.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from moco import distributed
+from moco.arguments import words
 from moco.errors import MocoError
 from moco.ops import draw
 from moco.ops import momentum as _momentum
@@ -41,20 +42,26 @@ def info_nce(
     name = "info_nce"
     refuse.vectors(name, "q", q)
     refuse.vectors(name, "key", key)
-    refuse.tensor(
-        name, "others", others, "M x C", "floating" if scale is None else "integer", "one row for each negative"
-    )
+    if scale is None:
+        refuse.tensor(name, "others", others, "M x C", "floating", "one row for each negative")
+    else:
+        refuse.tensor(name, "scale", scale, "M", "floating", "one for each negative")
+        refuse.tensor(name, "others", others, "M x C", "integer", "one row for each negative, times its scale")
+    if log_count is not None:
+        refuse.tensor(name, "log_count", log_count, "N x M", "floating", "0 where a query has a negative once")
+    if alike is not None:
+        refuse.instance(name, "alike", alike, Alike, "give a moco.ops.info_nce.Alike, or None")
     refuse.together(name, {"q": q, "key": key, "others": others, "log_count": log_count, "scale": scale})
     refuse.same_shape(name, "q", q, "key", key)
     refuse.same_width(name, "q", q, "others", others)
     refuse.positive(name, "temperature", temperature)
     if log_count is not None and log_count.shape != (len(q), len(others)):
         raise MocoError(
-            f"moco.{name}: log_count is {refuse.words(log_count)}; give {len(q)} x {len(others)}: a row for each "
+            f"moco.{name}: log_count is {words(log_count)}; give {len(q)} x {len(others)}: a row for each "
             "query, a column for each negative"
         )
     if scale is not None and scale.shape != (len(others),):
-        raise MocoError(f"moco.{name}: scale is {refuse.words(scale)}; give {len(others)}: one for each negative")
+        raise MocoError(f"moco.{name}: scale is {words(scale)}; give {len(others)}: one for each negative")
     refuse.unit_vectors(name, "q", q)
     refuse.unit_vectors(name, "key", key)
     if scale is None:  # what is in a long queue, `update` has looked at
@@ -86,7 +93,7 @@ def momentum_update_(key: nn.Module, query: nn.Module, m: float = 0.999) -> None
         half = next((p for p in parameters if p.dtype != torch.float32), None)
         if half is not None:
             raise MocoError(
-                f"moco.{name}: {argument} has {refuse.words(half.detach())}; keep its parameters in fp32 "
+                f"moco.{name}: {argument} has {words(half.detach())}; keep its parameters in fp32 "
                 "(module.float()) and use torch.autocast for speed"
             )
     if ours and ours[0].device != theirs[0].device:
@@ -106,7 +113,11 @@ def shuffled_keys(encoder: Callable[[Tensor], Tensor], images: Tensor, *, step: 
     gradient. Raises MocoError for anything but N x C x H x W of floating point.
     """
     name = "shuffled_keys"
+    if not callable(encoder):
+        raise MocoError(f"moco.{name}: encoder is {words(encoder)}; give the key encoder, which maps images to keys")
     refuse.tensor(name, "images", images, "N x C x H x W", "floating", "views, as moco.views makes them")
+    held = next(encoder.parameters(), images) if isinstance(encoder, nn.Module) else images
+    refuse.together(name, {"images": images, "encoder": held})
     refuse.number(name, "step", step, least=0, whole=True)
     refuse.number(name, "seed", seed, least=0, whole=True)
     order = draw.permutation(len(images) * distributed.count(), seed, draw.stream("shuffle"), step, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from moco import recipe as r
+from moco.arguments import words
 from moco.backbones import refuse_unknown
 from moco.encoder import Encoder
 from moco.encoder import build_encoder as _build_encoder
@@ -36,7 +37,8 @@ def build_encoder(
     name = "build_encoder"
     refuse.instance(name, "backbone", backbone, str, "give a name, such as 'resnet50'; moco.Encoder takes a module")
     if stem not in ("imagenet", "small", "half"):
-        raise MocoError(f"moco.{name}: stem is {refuse.words(stem)}; give imagenet, small or half")
+        raise MocoError(f"moco.{name}: stem is {words(stem)}; give imagenet, small or half")
+    refuse.instance(name, "head_norm", head_norm, bool, "give True or False")
     for argument, value in (("dim", dim), ("head_layers", head_layers), ("channels", channels)):
         refuse.number(name, argument, value, least=1, whole=True)
     if norm_group is not None:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moco.arguments import words
 from moco.data.labelled import hold_back
 from moco.errors import MocoError
 from moco.parts import refuse
@@ -38,7 +39,7 @@ def knn(
     refuse.number(name, "k", k, least=1, whole=True)
     refuse.positive(name, "temperature", temperature)
     if vote not in ("weighted", "majority"):
-        raise MocoError(f"moco.{name}: vote is {refuse.words(vote)}; give weighted or majority")
+        raise MocoError(f"moco.{name}: vote is {words(vote)}; give weighted or majority")
     if (test_features is None) != (test_labels is None):
         raise MocoError(f"moco.{name}: test_features and test_labels belong together; give both or neither")
     _refuse(name, features, labels, test_features, test_labels)
@@ -46,7 +47,7 @@ def knn(
     known = len(features) - int(alone)
     if k > known:
         others = "other rows than the judged one" if alone else "known rows"
-        raise MocoError(f"moco.{name}: k is {k} for {known} {others} (features is {refuse.words(features)}); lower k")
+        raise MocoError(f"moco.{name}: k is {k} for {known} {others} (features is {words(features)}); lower k")
     judged, truth = (features, labels) if test_features is None or test_labels is None else (test_features, test_labels)
     found = knn_classes(
         judged.detach().float(),
@@ -110,9 +111,9 @@ def _refuse(
     refuse.together(name, given)
     for argument, x in (("features", features), ("test_features", test_features)):
         if x is not None and x.device.type == "meta":
-            raise MocoError(f"moco.{name}: {argument} is {refuse.words(x)}, without values; put it on a device")
+            raise MocoError(f"moco.{name}: {argument} is {words(x)}, without values; put it on a device")
         if x is not None and not bool(x.isfinite().all()):
-            raise MocoError(f"moco.{name}: {argument} is {refuse.words(x)}, with values that are not finite")
+            raise MocoError(f"moco.{name}: {argument} is {words(x)}, with values that are not finite")
     refuse.classes(name, "labels", labels, len(features), "features")
     if test_features is not None:
         refuse.same_width(name, "features", features, "test_features", test_features)

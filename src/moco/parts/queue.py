@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from moco import distributed
+from moco.arguments import words
 from moco.dictionary import KeyQueue
 from moco.errors import MocoError
 from moco.parts import refuse
@@ -34,7 +35,7 @@ class Queue(nn.Module):
         refuse.number("Queue", "dim", dim, least=1, whole=True)
         refuse.number("Queue", "seed", seed, least=0, whole=True)
         if store not in ("fp32", "bf16", "int8"):
-            raise MocoError(f"moco.Queue: store is {refuse.words(store)}; give fp32, bf16 or int8")
+            raise MocoError(f"moco.Queue: store is {words(store)}; give fp32, bf16 or int8")
         self.ring = KeyQueue(size, dim, torch.Generator().manual_seed(seed + 1), store)
 
     @property
@@ -66,6 +67,7 @@ class Queue(nn.Module):
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` gave; raises MocoError where it is of another size or kind of queue."""
+        refuse.instance("Queue.restore", "state", state, dict, "give what Queue.state() gave")
         try:
             self.ring.load_state_dict(state)
         except (RuntimeError, AttributeError, TypeError) as error:
@@ -76,6 +78,7 @@ class Queue(nn.Module):
 
     def filled(self, keys_seen: int) -> float:
         """Share of the ring that holds keys of images, after so many keys."""
+        refuse.number("Queue.filled", "keys_seen", keys_seen, least=0, whole=True)
         return self.ring.filled(keys_seen)
 
     def extra_repr(self) -> str:
@@ -88,13 +91,13 @@ class Queue(nn.Module):
         refuse.together(function, {"k": k, "the queue": self.keys})
         if k.shape[1] != self.keys.shape[1]:
             raise MocoError(
-                f"moco.{function}: k is {refuse.words(k)}, for a queue of keys of length {self.keys.shape[1]}; give "
+                f"moco.{function}: k is {words(k)}, for a queue of keys of length {self.keys.shape[1]}; give "
                 "keys of that length, or make the queue with another dim"
             )
         rows = len(k) * distributed.count()
         if rows > len(self):
             raise MocoError(
-                f"moco.{function}: k is {refuse.words(k)}, {rows} keys a step for a queue of {len(self)}; make the "
+                f"moco.{function}: k is {words(k)}, {rows} keys a step for a queue of {len(self)}; make the "
                 "queue larger or the batch smaller"
             )
         refuse.unit_vectors(function, "k", k)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from moco.arguments import words
 from moco.errors import MocoError
 
 UNIT = 1e-2
@@ -19,17 +20,6 @@ _KINDS = {"floating": "floating point", "uint8": "uint8", "integer": "integers"}
 
 _looked: set[tuple[str, str, str]] = set()
 """Arguments on devices whose values were read once: reading them in each step would make the host wait."""
-
-
-def words(x: object) -> str:
-    """What an argument is, as a sentence says it: `a tensor of 4 x 128, float32, on cpu`."""
-    if isinstance(x, Tensor):
-        axes = " x ".join(map(str, x.shape)) if x.ndim else "no dimensions"
-        return f"a tensor of {axes}, {str(x.dtype).removeprefix('torch.')}, on {x.device}"
-    shape = getattr(x, "shape", None)
-    if shape is not None:
-        return f"a {type(x).__name__} of {' x '.join(map(str, shape))}"
-    return f"{x!r:.60}" if isinstance(x, int | float | str | None) else f"a {type(x).__name__}"
 
 
 def tensor(function: str, name: str, x: object, axes: str, kind: Kind, advice: str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from moco.arguments import words
 from moco.errors import MocoError
 from moco.ops import scores as _scores
 from moco.parts import refuse
@@ -28,7 +29,7 @@ def lidar(views: Tensor, delta: float = 1e-4) -> float:
     refuse.tensor(name, "views", views, "N x Q x D", "floating", "the features of Q views of each of N images")
     _has_values(name, "views", views)
     if views.shape[0] < 2 or views.shape[1] < 2:
-        raise MocoError(f"moco.{name}: views is {refuse.words(views)}; give at least 2 images, each in 2 views")
+        raise MocoError(f"moco.{name}: views is {words(views)}; give at least 2 images, each in 2 views")
     refuse.positive(name, "delta", delta)
     return float(_scores.lidar(views, delta))
 
@@ -68,7 +69,7 @@ def rotation_accuracy(features: Tensor) -> float:
     _known(name, "features", features)
     if len(features) % 4 or len(features) < 8:
         raise MocoError(
-            f"moco.{name}: features is {refuse.words(features)}; give 4N x D: the features of at least 2 images, "
+            f"moco.{name}: features is {words(features)}; give 4N x D: the features of at least 2 images, "
             "unturned and then in three quarter turns"
         )
     return _rotation.rotation_accuracy(features)
@@ -81,16 +82,16 @@ def _known(name: str, argument: str, x: Tensor) -> Tensor:
 
 def _has_values(name: str, argument: str, x: Tensor) -> Tensor:
     if x.device.type == "meta":
-        raise MocoError(f"moco.{name}: {argument} is {refuse.words(x)}, without values; put it on a device")
+        raise MocoError(f"moco.{name}: {argument} is {words(x)}, without values; put it on a device")
     if not bool(x.isfinite().all()):
-        raise MocoError(f"moco.{name}: {argument} is {refuse.words(x)}, with values that are not finite")
+        raise MocoError(f"moco.{name}: {argument} is {words(x)}, with values that are not finite")
     return x
 
 
 def _several(name: str, z: Tensor) -> Tensor:
     _known(name, "z", z)
     if len(z) < 2:
-        raise MocoError(f"moco.{name}: z is {refuse.words(z)}; give at least 2 rows")
+        raise MocoError(f"moco.{name}: z is {words(z)}; give at least 2 rows")
     return refuse.unit_vectors(name, "z", z)
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moco.arguments import words
 from moco.errors import MocoError
 from moco.parts import refuse
 from moco.recipe import VIEWS, Normalize, Pixels, View, check, v2
@@ -49,11 +50,12 @@ class BatchedViews:
         )
         if images.shape[1] != self._made.channels:
             raise MocoError(
-                f"moco.{name}: images are {refuse.words(images)}; give {axes}, or make the views with "
+                f"moco.{name}: images are {words(images)}; give {axes}, or make the views with "
                 f"channels={images.shape[1]} (of N x H x W x C: .permute(0, 3, 1, 2))"
             )
         if images.device.type == "meta":
-            raise MocoError(f"moco.{name}: images are {refuse.words(images)}, without values; put them on a device")
+            raise MocoError(f"moco.{name}: images are {words(images)}, without values; put them on a device")
+        refuse.instance(name, "memory_format", memory_format, torch.memory_format, "give torch.channels_last, say")
         n, (height, width) = len(images), images.shape[2:]
         rows = np.arange(n) if index is None else _integers(name, "index", index, (n,))
         refuse.number(name, "epoch", epoch, least=0, whole=True)
@@ -124,9 +126,9 @@ def _view(argument: str, given: str | View) -> View:
 
 def _integers(name: str, argument: str, given: Numbers, shape: tuple[int, ...]) -> NDArray[np.int64]:
     if isinstance(given, Tensor) and given.device.type != "cpu":
-        raise MocoError(f"moco.{name}: {argument} is {refuse.words(given)}; keep it on the host: {argument}.cpu()")
+        raise MocoError(f"moco.{name}: {argument} is {words(given)}; keep it on the host: {argument}.cpu()")
     found = np.asarray(given)
     if found.shape != shape or found.dtype.kind not in "iu":
-        what = f"{refuse.words(found)} of {found.dtype}"
+        what = words(given) if found.dtype == object else f"{words(found)} of {found.dtype}"
         raise MocoError(f"moco.{name}: {argument} is {what}; give {' x '.join(map(str, shape))} integers")
     return found.astype(np.int64)

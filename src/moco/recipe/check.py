@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from moco.arguments import refuse_other_types
 from moco.errors import MocoError
 from moco.recipe.drawn import check_view
 from moco.recipe.groups import check_grouped
@@ -29,6 +30,7 @@ from moco.recipe.vit import vit_name
 
 def check(r: Recipe) -> None:
     """Refuse what cannot be trained, with a MocoError that names the flag."""
+    refuse_other_types(r, "--")
     if (r.epochs is None) == (r.steps is None):
         both = "neither --epochs nor --steps" if r.steps is None else f"--epochs {r.epochs} and --steps {r.steps}"
         raise MocoError(f"{both}: the length of a run is given in epochs or in steps, in exactly one of them")

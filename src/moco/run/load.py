@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from moco.arguments import of_its_types
 from moco.backbones import make_backbone, refuse_unknown
 from moco.device import seeded
 from moco.encoder import Encoder, build_encoder
@@ -85,6 +86,7 @@ class Opened:
                 )
 
 
+@of_its_types()
 def load(path: str | os.PathLike[str], features: Kind = "backbone") -> tuple[nn.Module, Preprocess]:
     """An encoder in eval mode, and the preprocessing that belongs to it; `path` is what `open_encoder` takes.
 

@@ -11,6 +11,7 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
+from moco.arguments import of_its_types
 from moco.data.pillow_file import image_pixels
 from moco.device import Placement
 from moco.errors import MocoError
@@ -64,6 +65,7 @@ class Predictor:
                 return found.numpy().astype(np.int64)
 
 
+@of_its_types()
 def load_transfer(path: str | os.PathLike[str]) -> Predictor:
     """The model of a run of `moco transfer` (or its model.pt, or the folder of all where there is one), on the CPU.
 
