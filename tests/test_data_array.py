@@ -149,8 +149,8 @@ def test_a_zarr_array_is_read_chunk_by_chunk(tmp_path: Path, shape: tuple[int, .
 def test_a_zarr_group_has_images_and_labels(tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr")
     group = zarr.create_group(tmp_path / "a.zarr")
-    group.create_array("images", data=np.zeros((4, 8, 8, 3), np.uint8))
-    group.create_array("labels", data=np.array([3, 1, 4, 1]))
+    for name, values in (("images", np.zeros((4, 8, 8, 3), np.uint8)), ("labels", np.array([3, 1, 4, 1]))):
+        group.create_array(name, shape=values.shape, dtype=values.dtype)[:] = values
     source = open_source(tmp_path / "a.zarr")
     assert [source.label(i) for i in range(4)] == ["3", "1", "4", "1"]
     assert source.raw(0).shape == (8, 8, 3)  # type: ignore[union-attr]

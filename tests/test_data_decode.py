@@ -59,7 +59,13 @@ def test_every_format_is_read_as_writable_rgb(kind: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
 def test_every_mode_is_read(mode: str) -> None:
     image = picture().convert("L").convert(mode) if mode in ("I;16", "I", "F") else picture().convert(mode)
-    assert decode(encoded(image, "TIFF")).shape == (30, 40, 3)
+    written = encoded(image, "TIFF")
+    if mode == "YCbCr":
+        try:
+            Image.open(io.BytesIO(written)).load()
+        except OSError:
+            pytest.skip("Pillow before 12 cannot read what it has written itself")
+    assert decode(written).shape == (30, 40, 3)
 
 
 def test_grey_of_16_bits_is_scaled_and_not_cut_off() -> None:

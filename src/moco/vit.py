@@ -42,7 +42,7 @@ class ViT(nn.Module):
         if kept is not None:
             tokens = tokens.gather(1, kept[:, :, None].expand(-1, -1, tokens.shape[-1]))
         first = (self.cls_token + positions[:, :1]).expand(tokens.shape[0], -1, -1).to(tokens.dtype)
-        features: Tensor = self.norm(self.blocks(torch.cat([first, tokens], dim=1)))[:, 0]
+        features: Tensor = self.norm(self.blocks(torch.cat([first, tokens], dim=1))).select(1, 0)
         return features
 
     def _positions(self, rows: int, columns: int) -> Tensor:

@@ -179,7 +179,8 @@ def _segments(page: Any, parts: list[int], raw: bytes | str) -> Iterator[tuple[A
     """The compressed bytes of these parts of a page, or None, with their numbers: of bytes no copy is made."""
     offsets, counts = [page.dataoffsets[i] for i in parts], [page.databytecounts[i] for i in parts]
     if isinstance(raw, str):
-        yield from page.parent.filehandle.read_segments(offsets, counts, indices=parts)
+        for data, place in page.parent.filehandle.read_segments(offsets, counts):
+            yield data, parts[place]
         return
     whole = memoryview(raw)
     for index, at, count in zip(parts, offsets, counts, strict=True):
