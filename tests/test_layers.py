@@ -11,7 +11,7 @@ LAYERS = [
     ["errors", "version"],
     ["arguments"],
     ["recipe", "machine", "distributed"],
-    ["ops", "device", "loopback"],
+    ["ops", "device", "loopback", "quiet"],
     ["data"],
     ["drawn", "vit", "hidden"],
     ["apply"],

@@ -25,8 +25,8 @@ from moco.handover.lines import head_source, timm_lines, torchvision_lines
 from moco.handover.parcel import Exported, Parcel
 from moco.handover.safetensors import metadata, write_safetensors
 from moco.handover.timm import pretrained_cfg
+from moco.quiet import quietly
 from moco.run.atomic import write_text
-from moco.text.borrowed import quietly
 
 WEIGHTS = "model.safetensors"
 CODE = "modeling_encoder.py"

@@ -6,7 +6,6 @@ Features are the mean over a text's words behind the last layer, as in sentence 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from moco.errors import MocoError
+from moco.quiet import quietly
 from moco.text.words import cut_at, library
 
 ABSENT = -1
@@ -144,25 +144,6 @@ def _fetched(name: str, get: Callable[[], Any]) -> Any:
             f"--text.tower {name}: transformers cannot open it ({reason}); name a folder with config.json, the weights "
             "and tokenizer.json (model.save_pretrained and tokenizer.save_pretrained write them), or a name on its hub"
         ) from None
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """No progress bars and advice of transformers while inside, nor of its hub's client each time it asks again."""
-    from transformers.utils import logging as theirs
-
-    clients = logging.getLogger("huggingface_hub")
-    verbosity, bars, level = theirs.get_verbosity(), theirs.is_progress_bar_enabled(), clients.level
-    theirs.set_verbosity_error()
-    theirs.disable_progress_bar()
-    clients.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        clients.setLevel(level)
-        theirs.set_verbosity(verbosity)
-        if bars:
-            theirs.enable_progress_bar()
 
 
 @contextmanager
