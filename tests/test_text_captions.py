@@ -36,6 +36,11 @@ def test_a_table_gives_each_image_its_caption_in_one_line(folder: Path) -> None:
     assert found.lines == ["2 images with captions, 2 of them different"]
 
 
+def test_a_caption_of_any_length_is_read_whole(folder: Path) -> None:
+    found = of_table(folder, "path,caption\n0.png,red\n1.png," + "blue " * 50_000 + "\n")
+    assert [len(text.split()) for text in found.texts] == [1, 50_000]
+
+
 def test_images_with_an_empty_caption_are_left_out_and_counted(folder: Path) -> None:
     found = of_table(folder, "path,caption\n0.png,red\n1.png,   \n2.png\n3.png,red\n")
     assert found.texts == ["red", "red"]

@@ -87,14 +87,17 @@ def _lines(text: str) -> tuple[list[str], list[str]]:
 
 def table_of(text: str, shown: str, suffix: str) -> list[list[str]]:
     """The rows of a .csv or .tsv that are not empty; raises MocoError where it is no table."""
+    reader = csv.reader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",", strict=True)
+    before = csv.field_size_limit(len(text) + 1)  # a caption may be longer than what it allows by itself
     try:
-        return [
-            row
-            for row in csv.reader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",", strict=True)
-            if any(cell.strip() for cell in row)
-        ]
+        return [row for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
-        raise MocoError(f"--data {shown}: this is not a table ({error}); put quotes around cells with commas") from None
+        raise MocoError(
+            f"--data {shown}: this is not a table (line {reader.line_num:,}: {error}); put quotes around cells with "
+            'commas, and write "" for a quote within them'
+        ) from None
+    finally:
+        csv.field_size_limit(before)
 
 
 def _rows(text: str, shown: str, suffix: str) -> tuple[list[str], list[str]]:

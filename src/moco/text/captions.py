@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moco.data.listing import PATH_COLUMNS, Listing
+from moco.data.listing import PATH_COLUMNS, Listing, table_of
 from moco.data.names import printable
 from moco.data.opened import Opened
 from moco.data.shards import Shards
@@ -127,10 +125,7 @@ def _of_table(data: str) -> list[bytes]:
     except OSError as error:
         raise MocoError(f"--data {printable(data)}: the table cannot be read ({error.strerror})") from None
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    delimiter = "\t" if path.lower().endswith(".tsv") else ","
-    rows = [
-        row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(c.strip() for c in row)
-    ]
+    rows = table_of(text, printable(data), Path(path).suffix.lower())
     header = [cell.strip().lower() for cell in rows[0]]
     paths = next((header.index(name) for name in PATH_COLUMNS if name in header), 0)
     column = next((header.index(name) for name in CAPTION_COLUMNS if name in header), None)
