@@ -81,7 +81,7 @@ def test_what_the_table_says_is_told_and_a_run_does_not_go_on_with_another(folde
     assert [n for n in tell.notes if ("group" in n or "rows" in n) and "BatchNorm" not in n] == [
         f"positives by {table}: 44 images in 11 groups of 4",
         "4 images are alone in their group and meet a second view of themselves",
-        "1 rows name no image of --data, such as lost.png",
+        "1 row names no image of --data, such as lost.png",
         f"3 images are of no group in it, such as {names[45]}",
         "44 images have fewer than 4 others in their group, which they meet several times",
     ]

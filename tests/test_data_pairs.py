@@ -48,7 +48,7 @@ def test_a_table_names_images_below_the_data_or_relative_to_itself_or_absolutely
     assert parts(known) == [[0, 2, 4], [1, 3]]
     assert known.groups.alone == 1
     assert known.lines[0].endswith("5 images in 2 groups of 2 to 3, half of them of up to 2")
-    assert known.lines[1] == "1 images are alone in their group and meet a second view of themselves"
+    assert known.lines[1] == "1 image is alone in its group and meets a second view of itself"
 
 
 def test_data_behind_a_link_are_the_files_that_a_table_names(folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_another_column_of_a_tsv_is_named_behind_the_file(folder: Path) -> None:
 def test_rows_of_unknown_images_and_images_without_a_row_are_counted_with_an_example(folder: Path) -> None:
     known = read(folder, "path,group\na/1.png,x\nb/1.png,x\nnowhere.png,x\nc/1.png,\n")
     assert parts(known) == [[0, 2]]
-    assert "1 rows name no image of --data, such as nowhere.png" in known.lines
+    assert "1 row names no image of --data, such as nowhere.png" in known.lines
     assert "4 images are of no group in it, such as a/2.png" in known.lines
 
 

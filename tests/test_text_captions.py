@@ -55,7 +55,7 @@ def test_images_with_an_empty_caption_are_left_out_and_counted(folder: Path) -> 
 def test_a_table_in_another_encoding_is_read_and_said(folder: Path) -> None:
     found = of_table(folder, "path,caption\n0.png,caf\xe9\n1.png,plain\n".encode("cp1252"))
     assert found.texts == ["café", "plain"]
-    assert found.lines[-1].startswith("1 captions are not in UTF-8 and were read as Windows-1252")
+    assert found.lines[-1].startswith("1 caption not in UTF-8, read as Windows-1252")
     assert of_table(folder, b"\xef\xbb\xbfpath,caption\n0.png,caf\xc3\xa9\n").texts == ["café"]
     with pytest.raises(MocoError, match=r"t\.csv is in UTF-16; save it as UTF-8"):
         of_table(folder, "path,caption\n0.png,x\n".encode("utf-16"))
@@ -92,7 +92,7 @@ def test_shards_have_captions_in_a_txt_or_a_json_beside_the_image(folder: Path) 
     data = str(folder / "s-{000..000}.tar")
     found = captioned(data, open_source(data))
     assert found.texts == ["from the txt", "from the json"]
-    assert found.lines[1].startswith("1 images have no caption and are left out, such as")
+    assert found.lines[1].startswith("1 image has no caption and is left out, such as")
 
 
 def test_what_is_held_out_is_a_function_of_the_seed_and_never_learnt_from(folder: Path) -> None:

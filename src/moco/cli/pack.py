@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> Answer:
     finally:
         tell.close()
     shards = "1 shard" if done.shards == 1 else f"{done.shards:,} shards"
-    tell.note(f"{done.images:,} images in {shards}, {done.bytes / 1e6:,.1f} MB: --data {asked.out}")
+    tell.note(f"{number_of(done.images, 'image')} in {shards}, {done.bytes / 1e6:,.1f} MB: --data {asked.out}")
     if done.skipped:
         left = number_of(len(done.skipped), "file")
         tell.note(f"{left} left out because unreadable; {asked.out / 'skipped.txt'} says why")

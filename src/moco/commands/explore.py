@@ -16,6 +16,7 @@ from moco.commands.explore_known import known_groups
 from moco.commands.explore_ways import keep_told, ways_of
 from moco.commands.tell import Silent, Teller
 from moco.data.labelled import JUDGED
+from moco.data.names import number_of
 from moco.data.open import open_source
 from moco.data.source import Source, fingerprint
 from moco.errors import MocoError
@@ -108,7 +109,9 @@ def serve(explored: Explored, port: int = PORT, browser: bool = False, tell: Tel
     server = Loopback(routes(explored), port)
     if server.taken:
         tell.note(f"port {port} is in use; this is on {server.port}")
-    tell.note(f"{server.address} shows {explored.about.images:,} images, to this machine alone; Ctrl-C stops it")
+    tell.note(
+        f"{server.address} shows {number_of(explored.about.images, 'image')}, to this machine alone; Ctrl-C stops it"
+    )
     if browser and (sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         webbrowser.open(server.address)
     server.serve()
@@ -151,7 +154,7 @@ def _made(
 
         losses = losses_of(what, found, machine, tell)
     unit = found.unit()
-    tell.note(f"looking for neighbours among {len(unit):,} images")
+    tell.note(f"looking for neighbours among {number_of(len(unit), 'image')}")
     known = columns(unit, threshold=wanted.threshold, groups=wanted.clusters, seed=wanted.seed)
     tell.note("laying out the map")
     points = lay_out(unit, known.places, known.cosines, wanted.seed)

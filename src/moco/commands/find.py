@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from moco.commands.tell import Silent, Teller
+from moco.data.names import number_of
 from moco.data.open import open_source
 from moco.data.source import Source
 from moco.errors import MocoError
@@ -56,7 +57,10 @@ def find_duplicates(found: FeatureSet, out: Path, *, threshold: float = 0.99, te
     groups = duplicates(found.unit(), threshold)
     tell = tell or Silent()
     inside = sum(len(g.members) for g in groups)
-    tell.note(f"{inside:,} of {len(found.paths):,} images in {len(groups):,} groups with a cosine from {threshold} on")
+    tell.note(
+        f"{inside:,} of {number_of(len(found.paths), 'image')} in {number_of(len(groups), 'group')} with a cosine from "
+        f"{threshold} on"
+    )
     if inside > len(found.paths) / 3:
         tell.note("more than a third of the images: for this encoder the threshold is too low; raise --threshold")
     return _grouped(found, out, "duplicates", groups, tell)
@@ -67,7 +71,8 @@ def find_clusters(found: FeatureSet, out: Path, *, k: int = 12, tell: Teller | N
     _at_least("--k", k)
     groups = clusters(found.unit(), k)
     tell = tell or Silent()
-    tell.note(f"{len(groups)} clusters of {len(groups[-1].members):,} to {len(groups[0].members):,} images")
+    most = number_of(len(groups[0].members), "image")
+    tell.note(f"{number_of(len(groups), 'cluster')} of {len(groups[-1].members):,} to {most}")
     return _grouped(found, out, "cluster", groups, tell)
 
 
@@ -104,7 +109,7 @@ def _grouped(found: FeatureSet, out: Path, name: str, groups: Sequence[Group], t
 
 def _group_row(source: Source, found: FeatureSet, number: int, group: Group) -> Row:
     members, cosines = group.members[:COLUMNS].tolist(), group.cosines[:COLUMNS].tolist()
-    title = f"{number}: {len(group.members):,} images"
+    title = f"{number}: {number_of(len(group.members), 'image')}"
     known = [label for label in (found.labels[i] for i in group.members.tolist()) if label]
     if known:
         most = max(sorted(set(known)), key=known.count)

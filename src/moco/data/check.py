@@ -124,7 +124,7 @@ class Report:
         if not self.unreadable:
             return ["every image can be read"]
         return [
-            f"{len(self.unreadable):,} of {self.count:,} images cannot be read and would be skipped:",
+            f"{len(self.unreadable):,} of {number_of(self.count, 'image')} cannot be read and would be skipped:",
             *_some([f"{one_line(name)}: {reason}" for name, reason in self.unreadable], "  "),
             *self._too_many_bad(),
         ]

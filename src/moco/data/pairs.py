@@ -17,7 +17,7 @@ import numpy as np
 
 from moco.data.groups import Groups
 from moco.data.listing import PATH_COLUMNS, file_text
-from moco.data.names import is_image, printable
+from moco.data.names import is_image, number_of, printable
 from moco.data.source import Source
 from moco.errors import MocoError
 
@@ -70,9 +70,9 @@ def read_pairs(asked: str, window: float | None, source: Source) -> Known:
     found, unknown = _matched(rows, path, files, source)
     if len(unknown) == len(rows):
         raise MocoError(
-            f"--pairs {printable(asked)}: none of the {len(rows):,} images it names is among those of --data: it has "
-            f"{printable(rows[0].path)}, --data has {printable(files[0])}; paths are those below --data, or relative "
-            "to the folder of the table, or absolute"
+            f"--pairs {printable(asked)}: none of the {number_of(len(rows), 'image')} it names is among those of "
+            f"--data: it has {printable(rows[0].path)}, --data has {printable(files[0])}; paths are those below --data, or "
+            "relative to the folder of the table, or absolute"
         )
     groups: Sequence[Hashable | None] = [None if row is None else row.group for row in found]
     if window is not None:
@@ -101,13 +101,21 @@ def _told(
     several = groups.sizes[groups.sizes > 1]
     low = int(several.min())
     sizes = f"{low:,}" if low == most else f"{low:,} to {most:,}, half of them of up to {int(np.median(several)):,}"
-    lines = [f"positives by {where}: {int(several.sum()):,} images in {len(several):,} groups of {sizes}"]
+    lines = [f"positives by {where}: {int(several.sum()):,} images in {number_of(len(several), 'group')} of {sizes}"]
     if groups.alone:
-        lines.append(f"{groups.alone:,} images are alone in their group and meet a second view of themselves")
+        one = groups.alone == 1
+        alone = (
+            "is alone in its group and meets a second view of itself"
+            if one
+            else ("are alone in their group and meet a second view of themselves")
+        )
+        lines.append(f"{number_of(groups.alone, 'image')} {alone}")
     if unknown:
-        lines.append(f"{len(unknown):,} rows name no image of --data, such as {printable(unknown[0])}")
+        name = "names" if len(unknown) == 1 else "name"
+        lines.append(f"{number_of(len(unknown), 'row')} {name} no image of --data, such as {printable(unknown[0])}")
     if without:
-        lines.append(f"{len(without):,} images are of no group in it, such as {printable(without[0])}")
+        are = "is" if len(without) == 1 else "are"
+        lines.append(f"{number_of(len(without), 'image')} {are} of no group in it, such as {printable(without[0])}")
     return Known(groups, lines, [_name(name) for name in names])
 
 

@@ -65,7 +65,7 @@ class Pieces:
         self.empty = sum(empty for _, empty in found)
         if not len(self.rows):
             raise MocoError(f"{source.description}: all {self.empty:,} tiles are empty; --tile-skip 0 keeps them")
-        self.description = f"{source.description}, {self.said}"
+        self.description = f"{source.description}, read as {self.said}"
 
     @property
     def said(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moco.data.names import printable
+from moco.data.names import number_of, printable
 from moco.explore.database import TABLE, Database
 from moco.explore.kept import About
 from moco.explore.points import COLOURS, points
@@ -63,7 +63,7 @@ def page_parts(about: About, database: Database, can: Can) -> tuple[str, bytes]:
     }
     html = template("explore.html").render(
         title=about.encoder.rstrip("/").rpartition("/")[2] or about.encoder,
-        subtitle=f"{about.images:,} images of {short(about.data)}, {about.width:,} features each",
+        subtitle=f"{number_of(about.images, 'image')} of {short(about.data)}, {about.width:,} features each",
         notes=about.notes,
         style=style(),
         policy=POLICY,

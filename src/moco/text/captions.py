@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moco.data.listing import PATH_COLUMNS, Listing, table_of
-from moco.data.names import printable
+from moco.data.names import number_of, printable
 from moco.data.opened import Opened
 from moco.data.shards import Shards
 from moco.data.source import Hints, Source, native
@@ -56,12 +56,13 @@ def captioned(data: str, source: Source) -> Captions:
     kept = np.array([i for i, text in enumerate(texts) if text], dtype=np.int64)
     if not len(kept):
         raise MocoError(f"--data {printable(data)}: all {len(texts):,} captions are empty; {_TAKES}")
-    lines = [f"{len(kept):,} images with captions, {len({texts[i] for i in kept}):,} of them different"]
+    lines = [f"{number_of(len(kept), 'image')} with captions, {len({texts[i] for i in kept}):,} of them different"]
     if empty := len(texts) - len(kept):
         first = next(i for i, text in enumerate(texts) if not text)
-        lines.append(f"{empty:,} images have no caption and are left out, such as {source.name(first)}")
+        have = "has no caption and is" if empty == 1 else "have no caption and are"
+        lines.append(f"{number_of(empty, 'image')} {have} left out, such as {source.name(first)}")
     if foreign:
-        lines.append(f"{foreign:,} captions are not in UTF-8 and were read as Windows-1252; save the table as UTF-8")
+        lines.append(f"{number_of(foreign, 'caption')} not in UTF-8, read as Windows-1252; save the table as UTF-8")
     chosen = source if len(kept) == len(texts) else Kept(source, kept)
     return Captions(chosen, [texts[i] for i in kept], lines)
 
