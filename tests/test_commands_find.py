@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 from tiny import CPU, TINY
 
+from moco.commands.cut_as_seen import cut_as_seen
 from moco.commands.embed import embed_images, features_of
 from moco.commands.find import find_clusters, find_duplicates, find_neighbours, find_outliers
 from moco.commands.pretrain import pretrain
+from moco.data.open import open_source
 from moco.errors import MocoError
 from moco.recipe import override, v2
 from moco.run.load import load
@@ -132,3 +134,19 @@ def test_what_cannot_be_searched_is_a_sentence(found, run, photos, tmp_path):
         find_duplicates(found, tmp_path, threshold=2)
     with pytest.raises(MocoError, match=r"--k 0"):
         find_clusters(found, tmp_path, k=0)
+
+
+def test_pages_of_files_are_named_and_shown_one_by_one(digits, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    for i in range(20):
+        tifffile.imwrite(folder / f"{i:02}.tif", digits[0][2 * i : 2 * i + 2], photometric="minisblack")
+    run = pretrain(folder, tmp_path / "run", override(v2(), TINY), machine=CPU, until=1)
+    found = embed_images(run / "encoder.pt", folder, machine=CPU)
+    out = find_outliers(found, tmp_path / "out", k=3)
+    assert {row["image"] for row in table(out / "outliers.csv")} == {
+        f"{i:02}.tif, page {k}" for i in range(20) for k in (0, 1)
+    }
+    assert cut_as_seen(open_source(found.data), found.encoder).name(39) == "19.tif, page 1"
+    assert (out / "outliers.png").exists()

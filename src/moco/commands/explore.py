@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moco.commands.cut_as_seen import cut_as_seen
 from moco.commands.explore_known import known_groups
 from moco.commands.explore_ways import keep_told, ways_of
 from moco.commands.tell import Silent, Teller
@@ -221,19 +222,9 @@ def _checked(about: About, kept: Kept, what: Name) -> Explored:
     held = source
 
     def again() -> Source:
-        return _cut(held if held is not None else open_source(about.data), about.embedder)
+        return cut_as_seen(held if held is not None else open_source(about.data), about.embedder)
 
     return Explored(replace(about, encoder=os.fspath(what), notes=notes), kept, again)
-
-
-def _cut(source: Source, embedder: str) -> Source:
-    """The source in the pieces that the encoder was shown, where its run says that it was shown pieces."""
-    path = Path(embedder)
-    if not is_run(path):
-        return source
-    from moco.data.pieces import pieces
-
-    return pieces(source, RunDirectory(path).recipe().pixels)
 
 
 def _data_of(what: Name, data: Name | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from moco.commands.cut_as_seen import cut_as_seen
 from moco.commands.tell import Silent, Teller
 from moco.data.names import number_of
 from moco.data.open import open_source
@@ -37,8 +38,8 @@ def find_neighbours(
     for name, row, cosine in zip(asked.paths, places.tolist(), cosines.tolist(), strict=True):
         near = [(i, c) for i, c in zip(row, cosine, strict=True) if i >= 0]
         lines += [[name, n, found.paths[i], f"{c:.4f}"] for n, (i, c) in enumerate(near, 1)]
-    source = open_source(found.data)
-    query_source = open_source(asked.data) if asked.data else None  # texts have no pictures
+    source = _shown(found)
+    query_source = _shown(asked) if asked.data else None  # texts have no pictures
     pictures = []
     for q in _spread(len(asked.paths)):
         near = [(i, c) for i, c in zip(places[q].tolist(), cosines[q].tolist(), strict=True) if i >= 0][: COLUMNS - 1]
@@ -82,7 +83,7 @@ def find_outliers(found: FeatureSet, out: Path, *, k: int = 10, how: How = "auto
     distance, order = outliers(found.unit(), k, how)
     lines: list[Sequence[object]] = [["image", "label", "distance"]]
     lines += [[found.paths[i], found.labels[i], f"{distance[i]:.4f}"] for i in order]
-    source = open_source(found.data)
+    source = _shown(found)
     parts = {
         "farthest from their neighbours": order[:COLUMNS],
         "the next": order[COLUMNS : 2 * COLUMNS],
@@ -102,9 +103,14 @@ def _grouped(found: FeatureSet, out: Path, name: str, groups: Sequence[Group], t
     for number, group in enumerate(groups, 1):
         for i, cosine in zip(group.members.tolist(), group.cosines.tolist(), strict=True):
             lines.append([number, len(group.members), found.paths[i], found.labels[i], f"{cosine:.4f}"])
-    source = open_source(found.data)
+    source = _shown(found)
     pictures = [_group_row(source, found, number, group) for number, group in enumerate(groups[: 2 * ROWS], 1)]
     return _write(out, name, lines, pictures, tell)
+
+
+def _shown(found: FeatureSet) -> Source:
+    """The images that features are of, page by page and tile by tile where they are."""
+    return cut_as_seen(open_source(found.data), found.encoder)
 
 
 def _group_row(source: Source, found: FeatureSet, number: int, group: Group) -> Row:

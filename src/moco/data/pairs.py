@@ -71,8 +71,8 @@ def read_pairs(asked: str, window: float | None, source: Source) -> Known:
     if len(unknown) == len(rows):
         raise MocoError(
             f"--pairs {printable(asked)}: none of the {number_of(len(rows), 'image')} it names is among those of "
-            f"--data: it has {printable(rows[0].path)}, --data has {printable(files[0])}; paths are those below --data, or "
-            "relative to the folder of the table, or absolute"
+            f"--data: it has {printable(rows[0].path)}, --data has {printable(files[0])}; paths are those below "
+            "--data, or relative to the folder of the table, or absolute"
         )
     groups: Sequence[Hashable | None] = [None if row is None else row.group for row in found]
     if window is not None:
