@@ -39,6 +39,9 @@ BRINGS = {
     "wandb": "runs in Weights & Biases (--log wandb)",
     "mlflow": "runs in MLflow (--log mlflow)",
     "trackio": "runs in trackio (--log trackio)",
+    "text": "image-text on captions with a vocabulary of their own",
+    "transformers": "image-text with a text model of transformers (--text.tower)",
+    "notebook": "what examples/quickstart.ipynb runs in",
     "examples": "the loops in Lightning and with accelerate (examples/)",
 }
 """What each extra is good for; of one that is not listed, the packages are named."""
@@ -124,7 +127,7 @@ class Diagnosis:
         ]
         for extra in self.extras:
             state = "installed" if not extra.install else "missing  "
-            line = f"  {extra.name:9} {state}  {extra.brings}"
+            line = f"  {extra.name:12} {state}  {extra.brings}"
             lines.append(f"{line}: {extra.install}" if extra.install else line)
         lines.append("kept here, and can be made again:")
         for folder in self.folders:
