@@ -13,7 +13,7 @@ from torch import Tensor
 from moco.data.memory import Memory
 from moco.device import Placement
 from moco.encoder import Encoder
-from moco.recipe import Recipe
+from moco.recipe import Recipe, View
 from moco.recipe.views import REFERENCES, WHOLE
 from moco.scores.retrieval import retrieval_accuracy
 from moco.scores.rotation import TURNS, rotation_accuracy, turned
@@ -52,13 +52,9 @@ class Probe:
         self._placement = placement
         self.images = len(index)
         """Of how many images the sample is."""
-        pixels, sizes = memory.batch(index)
-        self._pairs = {
-            name: Views(replace(recipe, query_view=view, key_view=None))(pixels, sizes, index, PROBE_EPOCH)
-            for name, view in REFERENCES.items()
-        }
-        plain = replace(recipe, query_view=WHOLE, key_view=None)
-        self._turned = turned(Views(plain, key=False)(pixels, sizes, index, PROBE_EPOCH)[QUERY])
+        self._recipe, self._sample = recipe, (*memory.batch(index), index)
+        self._pairs = {name: self._seen(view) for name, view in REFERENCES.items()}
+        self._turned = turned(self._seen(WHOLE, key=False)[QUERY])
 
     @torch.no_grad()
     def __call__(self, encoder: Encoder) -> Found:
@@ -74,13 +70,19 @@ class Probe:
 
     @torch.no_grad()
     def without_colour(self, encoder: Encoder) -> float:
-        """The rotation probe where all channels of an image are their mean."""
+        """The rotation probe where images are gray; images that are no RGB stay as they are."""
         was_training = encoder.training
         encoder.eval()
-        gray = self._turned.mean(dim=1, keepdim=True).expand_as(self._turned)
-        found = rotation_accuracy(self._embed(encoder.backbone, gray))
+        found = rotation_accuracy(
+            self._embed(encoder.backbone, turned(self._seen(replace(WHOLE, gray=1.0), key=False)[QUERY]))
+        )
         encoder.train(was_training)
         return found
+
+    def _seen(self, view: View, key: bool = True) -> tuple[Tensor, Tensor]:
+        """The sample in views drawn like this one: queries, and keys if they are wanted."""
+        recipe = replace(self._recipe, query_view=view, key_view=None)
+        return Views(recipe, key=key)(*self._sample, PROBE_EPOCH)
 
     def _embed(self, net: torch.nn.Module, images: Tensor) -> Tensor:
         found = []
