@@ -24,7 +24,7 @@ from measure import show, versions
 
 TILE = 512
 SMALL = "--encoder.backbone resnet10w16 --encoder.stem small --image-size 64 --batch 16 --encoder.norm-group 16"
-SMALL += " --dictionary.size 64 --epochs None --steps 4 --machine.precision fp32 --machine.workers 0"
+SMALL += " --dictionary.size 32 --epochs None --steps 4 --machine.precision fp32 --machine.workers 0"
 
 
 def main() -> None:
