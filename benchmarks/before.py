@@ -3,7 +3,7 @@
 Both are asked in turns, each in a process of its own on one core: batches from memory, and batches that are decoded and
 cut as workers do it, then finished; the best turn counts. The other checkout is named by its folder:
 
-    git worktree add --detach /tmp/before COMMIT
+    git worktree add /tmp/before COMMIT
     python benchmarks/before.py --checkout /tmp/before [--json] [--turns 9] [--images 256]
 """
 

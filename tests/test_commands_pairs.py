@@ -78,7 +78,7 @@ def test_what_the_table_says_is_told_and_a_run_does_not_go_on_with_another(folde
     tell = Notes()
     ask = AskedPairs(str(table), positives=4)
     pretrain(folders, tmp_path / "run", small("v2", epochs=2, batch=8), machine=MACHINE, pairs=ask, tell=tell, until=1)
-    assert [n for n in tell.notes if ("group" in n or "rows" in n) and "BatchNorm" not in n] == [
+    assert [n for n in tell.notes if ("group" in n or "row" in n) and "BatchNorm" not in n] == [
         f"positives by {table}: 44 images in 11 groups of 4",
         "4 images are alone in their group and meet a second view of themselves",
         "1 row names no image of --data, such as lost.png",
