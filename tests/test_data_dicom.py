@@ -138,6 +138,7 @@ def test_each_frame_is_a_page():
         (lambda: without_pixels(encrypted()), "a DICOM whose pixels are encrypted: .*decrypted"),
         (lambda: dicom(noise(16, 16))[:-50], "DICOM"),
         (lambda: dicom(noise(16, 16))[:200], "DICOM"),
+        (lambda: dicom(noise(16, 16), syntax=pydicom.uid.JPEGLosslessSV1, PixelData=encapsulated())[:-9], "truncated"),
         (
             lambda: dicom(noise(16, 16), syntax=pydicom.uid.JPEGLosslessSV1, PixelData=encapsulated()),
             r"compressed as JPEG Lossless.*, damaged or of a rare kind: pip install pylibjpeg pylibjpeg-libjpeg",
@@ -147,7 +148,16 @@ def test_each_frame_is_a_page():
             "compressed as MPEG2.*, which is not read",
         ),
     ],
-    ids=["without size", "without pixels", "encrypted", "cut", "cut in its header", "JPEG damaged", "a film"],
+    ids=[
+        "without size",
+        "without pixels",
+        "encrypted",
+        "cut",
+        "cut in its header",
+        "JPEG cut",
+        "JPEG damaged",
+        "a film",
+    ],
 )
 def test_what_cannot_be_read_is_named_with_its_reason(raw, said):
     with pytest.raises(Unreadable, match=said):

@@ -74,6 +74,8 @@ def test_the_first_page_is_the_file_as_ever(stacks):
     cut, images = opened(source, pages="first")
     assert cut is source
     assert np.array_equal(decode(images.raw(0))[..., 0], data[0][0])
+    said = decide(source, survey(source), Asked(pages="first")).lines[-1]
+    assert said == "2 of 3 files looked at have several pages each: the first is learnt from, --pages all takes all"
     with pytest.raises(MocoError, match="--pages some: all, first, middle or max"):
         opened(source, pages="some")
 

@@ -140,7 +140,7 @@ def test_files_with_other_bands_are_named_and_counted_not_bent(tmp_path):
     source = Folder(tmp_path / "x")
     found = decided(source)
     assert found.pixels.of == 4
-    assert found.lines[-1].startswith("1 of 7 files looked at have other bands")
+    assert found.lines[-1].startswith("1 of 7 files looked at has other bands")
     with pytest.raises(Unreadable, match="3 bands, and files of this data set have 4"):
         seen(source, found.pixels).raw(6)
 
@@ -152,7 +152,7 @@ def test_one_odd_file_does_not_make_bands_of_photographs(tmp_path):
     tifffile.imwrite(tmp_path / "odd.tif", odd, photometric="rgb", extrasamples=["unspecified"])
     found = decided(Folder(tmp_path))
     assert found.pixels is None
-    assert found.lines == ("1 of 5 files looked at have other bands: such files are left out and listed",)
+    assert found.lines == ("1 of 5 files looked at has other bands: such files are left out and listed",)
     assert [(name, reason[:7]) for name, reason in check(Folder(tmp_path)).unreadable] == [("odd.tif", "4 bands")]
 
 
@@ -188,6 +188,24 @@ def test_what_was_not_measured_is_counted_and_becomes_black(tmp_path):
     pixels = decode(seen(source, found.pixels).raw(0))[..., 0]
     assert (pixels[0, :8] == np.float32(found.pixels.black[0])).all()
     assert np.isfinite(pixels).all()
+
+
+@pytest.mark.parametrize("value", [-9999.0, float(np.finfo(np.float32).min), 1e20])
+def test_a_value_far_from_all_others_is_said_to_be_no_data_perhaps(tmp_path, value):
+    images = bands(4, 16, 16, dtype=np.float32)
+    images[2][:4] = value
+    source = folder(tmp_path / "x", images)
+    (line,) = (line for line in decided(source).lines if "--no-data" in line)
+    assert line.startswith(f"6.25% of the values looked at are {line.split()[-1]}, far from all others")
+    said = decided(source, no_data=float(line.split()[-1]))
+    assert said.pixels.black[0] >= 0
+    assert said.pixels.white[0] <= 3000
+
+
+def test_a_value_among_the_others_is_not_taken_for_no_data(tmp_path):
+    images = bands(4, 16, 16, dtype=np.float32)
+    images[2][:4] = -2000
+    assert not any("--no-data" in line for line in decided(folder(tmp_path / "x", images)).lines)
 
 
 def test_nothing_is_lost_of_16_bits(tmp_path):

@@ -15,6 +15,7 @@ from moco import distributed
 from moco.commands.tell import Teller
 from moco.data.groups import Groups
 from moco.data.labelled import Labelled
+from moco.data.names import number_of
 from moco.data.seen import seen
 from moco.data.source import Source
 from moco.device import Placement
@@ -90,10 +91,13 @@ def say(heard: Heard, tell: Teller) -> None:
     """What was read, a line each."""
     for line in heard.learnt.lines:
         tell.note(line)
-    tell.note(f"{len(heard.held.texts):,} pairs are held out, to measure how often images and captions find each other")
-    if heard.told.cut:
+    held, cut = len(heard.held.texts), heard.told.cut
+    kept_out = f"{number_of(held, 'pair')} {'is' if held == 1 else 'are'} held out"
+    tell.note(f"{kept_out}, to measure how often images and captions find each other")
+    if cut:
+        longer, are = ("is longer", "is") if cut == 1 else ("are longer", "are")
         tell.note(
-            f"{heard.told.cut:,} captions are longer than {heard.told.words.length - 2} words of the tokenizer and are "
+            f"{number_of(cut, 'caption')} {longer} than {heard.told.words.length - 2} words of the tokenizer and {are} "
             "cut; --text.length sets another"
         )
 

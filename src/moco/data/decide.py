@@ -160,7 +160,8 @@ def _seen_bands(asked: str, of: int, looks: Sequence[Facts]) -> tuple[int, ...]:
 
 def _odd(fit: set[int], looks: Sequence[Facts]) -> list[str]:
     """What there is to say of files that have other numbers of bands than fit the data set."""
-    odd, verb = sum(one.bands not in fit for one in looks), "has" if len(looks) == 1 else "have"
+    odd = sum(one.bands not in fit for one in looks)
+    verb = "has" if odd == 1 else "have"
     said = f"{odd} of {number_of(len(looks), 'file')} looked at {verb} other bands: such files are left out and listed"
     return [said] if odd else []
 
@@ -171,12 +172,20 @@ def _pages(
     """Which pages, and what there is to say: those asked for; all, where files looked at have several."""
     match asked:
         case None if facts.paged and not read_in_any_order(source):
+            have = "has" if facts.paged == 1 else "have"
             return "first", [
-                f"{facts.paged} of {len(facts.looks)} files looked at have several pages, of which the first is learnt "
-                "from: these shards are read from front to end; moco pack makes a copy whose files are looked into"
+                f"{facts.paged} of {len(facts.looks)} files looked at {have} several pages, of which the first is "
+                "learnt from: these shards are read from front to end; moco pack makes a copy whose files are looked "
+                "into"
             ]
         case None:
             return "all" if facts.paged else "first", []
+        case "first" if facts.paged:
+            several = "has several pages" if facts.paged == 1 else "have several pages each"
+            of = number_of(len(facts.looks), "file")
+            return asked, [
+                f"{facts.paged} of {of} looked at {several}: the first is learnt from, --pages all takes all"
+            ]
         case "first" | "all" | "middle" | "max":
             return asked, []
     raise MocoError(f"--pages {asked}: all, first, middle or max")

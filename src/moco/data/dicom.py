@@ -57,10 +57,12 @@ class Dicom:
     def values(self, page: int = 0, reduction: int = 1) -> Values:
         """One frame, in the units of the modality (Hounsfield, ...); raises Unreadable."""
         check_sides(self.facts.width, self.facts.height)
-        with plain_errors("DICOM"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with plain_errors("DICOM"), warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
             whole = pydicom.dcmread(io.BytesIO(self._raw))
             if "PixelData" not in whole and "FloatPixelData" not in whole:
+                if any(str(one.message).startswith("End of file reached") for one in heard):
+                    raise Unreadable("truncated DICOM")  # pydicom drops pixels without an end, and says so
                 hidden = "EncryptedAttributesSequence" in whole
                 raise Unreadable(_ENCRYPTED if hidden else "a DICOM without pixels")
             return self._as_meant(_stored(whole, page), whole, page)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from moco.data.measure import Measured
 from moco.data.ranged import other_windows
 from moco.data.values import Facts
@@ -41,9 +43,37 @@ def said(pixels: Pixels, why: str, found: Measured, looks: Sequence[Facts]) -> l
     if found.missing:
         value = "not a number" if pixels.no_data is None else f"no data ({pixels.no_data:g}) or not a number"
         lines.append(f"{max(found.missing, 1e-4):.2%} of the values looked at are {value}: they become black")
+    if pixels.no_data is None and (apart := _apart(found)):
+        value, share = apart
+        lines.append(
+            f"{max(share, 1e-4):.2%} of the values looked at are {value}, far from all others: if nothing was measured "
+            f"there, say --no-data {value}"
+        )
     if windows := other_windows(pixels, looks):
         lines.append(windows)
     return lines
+
+
+def _apart(found: Measured) -> tuple[str, float] | None:
+    """A value of at least one in a thousand, further from all others than these are from each other; and its share."""
+    values = found.values[np.isfinite(found.values)]
+    for end in (values.min, values.max) if values.size else ():
+        value = end()
+        same = values == value
+        others = values[~same].astype(np.float64)  # the largest number of 32 bits may stand for nothing
+        share = float(same.mean())
+        if not value or share < 1 / 1000 or not others.size:  # zero is mostly black by right
+            continue
+        low, high = others.min(), others.max()
+        if min(abs(value - low), abs(value - high)) > high - low > 0:
+            return _exactly(value), share
+    return None
+
+
+def _exactly(value: np.float32) -> str:
+    """As short as it can be typed and still be the same number."""
+    short = f"{value:g}"
+    return short if np.float32(short) == value else str(value)
 
 
 def _range(pixels: Pixels) -> str:
