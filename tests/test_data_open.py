@@ -132,3 +132,9 @@ def test_a_table_and_an_array_have_their_own_labels(tmp_path: Path) -> None:
     array = open_labelled(tmp_path / "a.npz")
     assert array.classes == ("9", "10")
     assert array.labels.tolist() == [1, 0, 1]
+
+
+def test_a_folder_may_be_called_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "stack/a.png")
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(open_source("stack"), Folder)

@@ -70,7 +70,8 @@ class Prepared:
             self._index = distributed.joined(index) if self.together else index
             self.skipped = distributed.merged(skipped) if self.together else skipped
         if not self._index:
-            raise MocoError(f"none of the {len(self.source)} images of {self.source.description} can be read")
+            why = "".join(f" ({self.source.name(i)}: {reason})" for i, reason in [*self.skipped.items()][:1])
+            raise MocoError(f"none of the images of {self.source.description} can be read{why}")
         if kept:
             self._kept, self._kept_index = torch.cat(kept), np.array(index, dtype=np.int64)
 
@@ -85,7 +86,8 @@ class Prepared:
         if not self.skipped:
             return ""
         first, why = next(iter(self.skipped.items()))
-        return f"{len(self.skipped)} images cannot be read and are left out ({self.source.name(first)}: {why})"
+        few = "image cannot be read and is" if len(self.skipped) == 1 else "images cannot be read and are"
+        return f"{len(self.skipped):,} {few} left out ({self.source.name(first)}: {why})"
 
 
 def _in_memory(source: Source) -> bool:

@@ -44,10 +44,11 @@ __all__ = ["FILES", "Labelled", "open_labelled", "open_source"]
 def open_source(data: str | os.PathLike[str], store: Store | None = None) -> Source:
     """The images that `data` names, kept in `store` where they are fetched; raises MocoError where it names none."""
     text = os.fspath(data)
-    kind, _, rest = text.partition(":")
-    if kind != "stack" and names_shards(expanded := os.path.expanduser(text)):  # noqa: PTH111
+    kind, colon, rest = text.partition(":")
+    stacked = kind == "stack" and bool(colon)  # a folder may be called so
+    if not stacked and names_shards(expanded := os.path.expanduser(text)):  # noqa: PTH111
         return Shards(expanded, store)
-    if kind == "stack":
+    if stacked:
         pattern, _, below = rest.partition(":")
         below = os.path.expanduser(below)  # noqa: PTH111
         return StackedTable(pattern, below) if is_table(below) else Stacked(pattern, below)
