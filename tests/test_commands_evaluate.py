@@ -134,7 +134,7 @@ def test_images_that_cannot_be_read_are_said_once_and_a_single_readable_class_is
     judges = [KNN(k=(1,)), FewLabels(amounts=("50%",), draws=2)]
     with pytest.raises(MocoError, match="only those of one class can be read"):
         evaluate(there / "run", tmp_path / "broken", judges, machine=CPU, out="found", tell=said)
-    assert len([note for note in notes if "cannot be read and are left out (train/b/3.png" in note]) == 1
+    assert len([note for note in notes if "cannot be read and is left out (train/b/3.png" in note]) == 1
 
 
 def test_the_head_is_judged_where_there_is_one(there):

@@ -64,13 +64,18 @@ SMALL = {
     "study": "--seeds 1 --machine.watch-every 1 ",
     "study mechanisms": "--cells 'end-to-end K 12' 'memory bank K 12' 'MoCo K 12' ",
     "study momentum": "--cells 'm 0.9' ",
+    "study v3-momentum": "--cells 'm 0.9' ",
+    "study v3-predictor": "--cells 'no predictor' ",
+    "study v3-patches": "--cells frozen ",
     "tune": "--trials 2 --search keys.m=0.9..0.999 --machine.watch-every 1 ",
     "explore": "--clusters 2 " + ONE_THREAD,
 }
 """Put behind what a page says, so that a block takes a second."""
 SMALL |= {name: SMALL[name] + SMALL["pretrain"] for name in ("study", "tune")}
-SMALL |= {name: SMALL[name] + SMALL["study"] for name in ("study mechanisms", "study momentum")}
+SMALL |= {name: SMALL[name] + SMALL["study"] for name in SMALL if name.startswith("study ")}
+SMALL |= {name: SMALL[name].replace("--dictionary.size 16 ", "") for name in SMALL if name.startswith("study v3")}
 SMALL["study mechanisms"] = SMALL["study mechanisms"].replace("--dictionary.size 16 ", "")  # what it varies
+SMALL["study v3-patches"] = SMALL["study v3-patches"].replace("resnet10w8 --encoder.stem small", "vit2w24p8s16")
 INSTEAD = {"--time", "--steps", "--epochs", "--init", "--labels"}
 """Flags that are parsed and then left out: SMALL says it, or a file of another library is needed."""
 
