@@ -30,7 +30,7 @@ UPRIGHT = 0.3
 TOLD_BY_COLOUR = 0.6
 """Share of the turns found beyond chance that must be found without colour too. Where fewer are, fringes of colour that
 a lens leaves tell them, not what the image shows: on blood cells 0.38, on five sets of images with an up and a down
-0.98 and more (docs/auto.md)."""
+0.89 and more (docs/auto.md)."""
 
 UNSURE = 0.01
 """Difference between two rotation probes that tells nothing: its standard error, each being judged on 4,096 turns."""
