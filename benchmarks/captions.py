@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from boxes_told import write_table
-from measure import versions
+from measure import Rows, versions
 from torch.nn import functional as F
 
 from moco.commands.captions import hear
@@ -97,7 +97,7 @@ def main() -> None:
     asked = parser.parse_args()
     if (asked.train is None) == (asked.boxes is None):
         parser.error("name class folders (TRAIN TEST), or --boxes FOLDER")
-    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
+    rows = Rows(asked.out)
     for seed in range(len(rows), asked.seeds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -106,8 +106,7 @@ def main() -> None:
             changes = SMALL | (FEW if few else {}) | {"epochs": None, "steps": asked.steps, "seed": seed}
             row = {"seed": seed, **trained(table, folder, override(image_text(), changes), asked.test)}
         print(row, file=sys.stderr, flush=True)
-        rows.append(row)
-        asked.out.write_text(json.dumps({"steps": asked.steps, "rows": rows}, indent=1) + "\n")
+        rows.add(row, steps=asked.steps)
     if asked.json:
         print(json.dumps({"benchmark": "captions", "steps": asked.steps, "rows": rows, **versions()}))
         return

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from measure import versions
+from measure import Rows
 from parts import PARTS, Run
 from policies import COMMON, Set
 
@@ -66,14 +65,15 @@ def main() -> None:
         table(json.loads(asked.table.read_text())["rows"])
         return
     placement = place(Machine(device="cpu", threads=1))
-    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
+    rows = Rows(asked.out)
     for text in asked.sets:
         name, _, rest = text.partition("=")
         train, test, views = rest.split(",")
+        row = {"set": name, "views": views, "steps": asked.steps, "seed": asked.seed}
+        if rows.found(**row):
+            continue
         looks = looked_at(Set(name, train, test, placement), views, asked.steps, asked.seed, placement)
-        rows.append({"set": name, "views": views, "steps": asked.steps, "seed": asked.seed, "looks": looks})
-        about = {"command": " ".join(sys.argv), "versions": versions()}
-        asked.out.write_text(json.dumps(about | {"rows": rows}, indent=1))
+        rows.add(row | {"looks": looks})
         table(rows[-1:])
 
 

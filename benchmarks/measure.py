@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,6 +63,25 @@ def answer(work: Callable[[int], dict[str, Any]]) -> None:
     """In the process of an `Apart`: do what is asked for, until there is nothing more."""
     for line in sys.stdin:
         print(json.dumps(work(int(line))), flush=True)
+
+
+class Rows(list[dict[str, Any]]):
+    """What a long benchmark has found so far: kept in a file after each row, which the next run goes on with."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(json.loads(path.read_text())["rows"] if path.exists() else [])
+        self.path = path
+
+    def found(self, **wanted: Any) -> dict[str, Any] | None:
+        """The row that has these values."""
+        return next((row for row in self if wanted.items() <= row.items()), None)
+
+    def add(self, row: dict[str, Any], **about: Any) -> None:
+        """Keep one more, with the command, the machine and what else is told `about` all of them."""
+        self.append(row)
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        head = {"command": command, "cores": len(os.sched_getaffinity(0)), "versions": versions()}
+        self.path.write_text(json.dumps(head | about | {"rows": self}, indent=1) + "\n")
 
 
 def synchronise() -> None:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from measure import best_of, versions
+from measure import Rows, best_of, versions
 
 from moco.commands.watch import KNNWatch
 from moco.data.groups import Groups
@@ -75,15 +75,14 @@ def main() -> None:
     memory, _ = load_memory(images, 2)
     assert memory is not None
     placement = place(Machine(device="cpu", threads=1, precision="fp32"))
-    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
-    done = {(row["arm"], row["seed"]) for row in rows}
+    rows = Rows(asked.out)
     steps = dict.fromkeys(ARMS, asked.steps)
     if any("same time" in arm for arm in asked.arms):
         share = _share_of_time(images, memory, groups.groups, placement)
         steps = {arm: round(n / share) if "same time" in arm else n for arm, n in steps.items()}
     for seed in range(asked.seeds):
         for arm in asked.arms:
-            if (arm, seed) in done:
+            if rows.found(arm=arm, seed=seed):
                 continue
             recipe = recipe_of(ARMS[arm], steps[arm], seed)
             t = build_training(recipe, len(images), placement, groups=groups.groups)
@@ -98,8 +97,7 @@ def main() -> None:
             row |= {"accuracy": float(np.mean([float(x.accuracy) for x in last])), "core_seconds": round(seconds, 1)}
             row["steps"] = steps[arm]
             print(row, file=sys.stderr, flush=True)
-            rows.append(row)
-            asked.out.write_text(json.dumps({"steps": asked.steps, "rows": rows}, indent=1) + "\n")
+            rows.add(row)
     if asked.json:
         print(json.dumps({"benchmark": "pairs", "steps": asked.steps, "rows": rows, **versions()}))
         return

@@ -21,7 +21,6 @@ import argparse
 import itertools
 import json
 import math
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import versions
+from measure import Rows
 from policies import Set
 from torch.nn import functional as F
 
@@ -248,19 +247,19 @@ def main() -> None:
         table(json.loads(asked.table.read_text())["rows"])
         return
     placement = place(Machine(device="cpu", threads=1))
-    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
-    done = {(row["set"], row["part"], row["base steps"], row["seed"]) for row in rows}
+    rows = Rows(asked.out)
     for text in asked.sets:
         name, _, rest = text.partition("=")
         train, test, views = rest.split(",")
-        left = [part for part in asked.parts if (name, part, asked.steps, asked.seed) not in done]
+        wanted = [
+            {"set": name, "views": views, "part": part, "base steps": asked.steps, "seed": asked.seed}
+            for part in asked.parts
+        ]
+        left = [row for row in wanted if not rows.found(**row)]
         images = Set(name, train, test, placement) if left else None
-        for part in left:
-            row = {"set": name, "views": views, "part": part, "base steps": asked.steps, "seed": asked.seed}
-            rows.append(row | measured(images, views, part, asked.steps, asked.seed, placement))
+        for row in left:
+            rows.add(row | measured(images, views, row["part"], asked.steps, asked.seed, placement))
             print(json.dumps(rows[-1]), flush=True)
-            about = {"command": " ".join(sys.argv), "versions": versions()}
-            asked.out.write_text(json.dumps(about | {"rows": rows}, indent=1))
     table(rows)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import Rows
 from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional as F
@@ -272,14 +273,13 @@ def main() -> None:
         table(asked.table)
         return
     placement = place(Machine(device="cpu", threads=asked.threads))
-    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
-    done = {(r["set"], r["policy"]) for r in rows}
+    rows = Rows(asked.out)
     for text in asked.sets:
         name, _, paths = text.partition("=")
         train, _, test = paths.partition(",")
         images = None
         for policy in ["pixels", "untrained", *(asked.policy or POLICIES)]:
-            if (name, policy) in done:
+            if rows.found(set=name, policy=policy):
                 continue
             images = images or Set(name, train, test, placement)
             if policy == "pixels":
@@ -293,9 +293,8 @@ def main() -> None:
             else:
                 encoder, own = images.train(POLICIES[policy], asked.steps, asked.seed)
                 row = {"judged": images.judge(encoder), "scores": own | images.scores(encoder, POLICIES[policy])}
-            rows.append({"set": name, "policy": policy} | row)
+            rows.add({"set": name, "policy": policy} | row, steps=asked.steps, seed=asked.seed)
             print(name, policy, {k: round(v, 3) for k, v in row["judged"].items()}, flush=True)
-            asked.out.write_text(json.dumps({"steps": asked.steps, "seed": asked.seed, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

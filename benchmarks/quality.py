@@ -25,7 +25,7 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import mean, stdev
 
-from measure import versions
+from measure import Rows
 
 from moco.auto.budget import seconds_of, words
 from moco.auto.rates import seconds_a_step
@@ -161,8 +161,7 @@ def main() -> None:
         table(json.loads(asked.table.read_text())["rows"])
         return
     machine, whole = Machine(), seconds_of(asked.time)
-    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
-    done = {(row["set"], row["who"], row["seconds"], row["seed"]): row for row in rows}
+    rows = Rows(asked.out)
     for text in asked.sets:
         name, _, folder = text.partition("=")
         for seed in asked.seeds:
@@ -170,7 +169,8 @@ def main() -> None:
             for who in asked.contestants:
                 kind, _, share = who.partition("@")
                 seconds = float(whole * Fraction(share or 1))
-                if row := done.get((name, kind, seconds, seed)):
+                wanted = {"set": name, "who": kind, "seconds": seconds, "seed": seed}
+                if row := rows.found(**wanted):
                     network = row["network"] if kind == "auto" else network
                     continue
                 if kind == "lightly":
@@ -178,11 +178,8 @@ def main() -> None:
                 else:
                     row = ours(kind, Path(folder), seconds, seed, machine, network)
                     network = row["network"] if kind == "auto" else network
-                row = {"set": name, "who": kind, "seconds": seconds, "seed": seed} | row
-                rows.append(row)
+                rows.add(wanted | row)
                 print(name, who, words(seconds), seed, row["judged"], flush=True)
-                about = {"command": " ".join(sys.argv), "cores": cores(), "versions": versions()}
-                asked.out.write_text(json.dumps(about | {"rows": rows}, indent=1))
     table(rows)
 
 

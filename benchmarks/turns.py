@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from measure import versions
+from measure import Rows
 from policies import Set, base, few
 
 from moco.data.loader import MemoryLoader, Plan
@@ -73,19 +72,16 @@ def main() -> None:
         table(json.loads(asked.table.read_text())["rows"])
         return
     placement = place(Machine(device="cpu", threads=1))
-    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
-    done = {(row["set"], row["views"], row["steps"], row["seed"]) for row in rows}
+    rows = Rows(asked.out)
     for text in asked.sets:
         name, _, rest = text.partition("=")
         images = Set(name, *rest.split(","), placement)
         for views, steps in [("", 0), *((views, steps) for views in asked.views for steps in asked.steps)]:
-            if (name, views, steps, asked.seed) in done:
-                continue
             row = {"set": name, "views": views, "steps": steps, "seed": asked.seed}
-            rows.append(row | looked_at(images, views, steps, asked.seed, placement))
+            if rows.found(**row):
+                continue
+            rows.add(row | looked_at(images, views, steps, asked.seed, placement))
             print(json.dumps(rows[-1]), flush=True)
-            about = {"command": " ".join(sys.argv), "versions": versions()}
-            asked.out.write_text(json.dumps(about | {"rows": rows}, indent=1))
     table(rows)
 
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from measure import versions
+from measure import Rows
 from same_knn import Look, learnt, reached
 
 from moco.device import keep_freed_memory, place
@@ -68,19 +68,18 @@ def main() -> None:
     keep_freed_memory()
     placement = place(Machine(device=a.device, precision=a.precision, threads=torch.get_num_threads()))
     shape = {name: getattr(a, name) for name in ("seconds", "backbone", "batch", "precision")}
-    rows = json.loads(a.out.read_text())["rows"] if a.out.exists() else []
+    rows = Rows(a.out)
     for seed in range(a.seeds):
         for keep in a.keeps:
             wanted = {"keep": keep, "seed": seed, **shape}
-            if any(wanted.items() <= row.items() for row in rows):
+            if rows.found(**wanted):
                 continue
             curve = learnt(recipe_of(a.backbone, a.batch, keep, seed), a.train, a.test, a.seconds, a.looks, placement)
             row = wanted | {"step_s": round(curve[-1].seconds / curve[-1].step, 4)}
             row["looks"] = [(look.step, look.seconds, round(look.knn, 4)) for look in curve]
             print(row, file=sys.stderr, flush=True)
-            rows.append(row)
-            same = [row for row in rows if shape.items() <= row.items()]
-            a.out.write_text(json.dumps({"times": times(same), "rows": rows, **versions()}, indent=1) + "\n")
+            same = [row for row in [*rows, row] if shape.items() <= row.items()]
+            rows.add(row, times=times(same))
     print(json.dumps(times([row for row in rows if shape.items() <= row.items()]), indent=1))
 
 

@@ -9,7 +9,6 @@ features. Run again, it goes on with the rows of `--out`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import replace
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import versions
+from measure import Rows
 
 from moco.commands.watch import KNNWatch
 from moco.data.labelled import Labelled, alike
@@ -71,11 +70,10 @@ def main() -> None:
     memory, _ = load_memory(images, 2)
     assert memory is not None
     placement = place(Machine(device="cpu", threads=torch.get_num_threads(), precision=asked.precision))
-    rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
-    done = {(row["arm"], row["seed"], row["steps"]) for row in rows}
+    rows = Rows(asked.out)
     for seed in range(asked.seeds):
         for arm in asked.arms:
-            if (arm, seed, asked.steps) in done:
+            if rows.found(arm=arm, seed=seed, steps=asked.steps):
                 continue
             recipe = recipe_of(ARMS[arm], asked.steps, seed)
             t = build_training(recipe, len(images), placement)
@@ -87,8 +85,7 @@ def main() -> None:
             row |= {"core_seconds": round(time.process_time() - began, 1), "accuracy": float(np.mean(won[-20:]))}
             row["knn"] = look(t.model.query_encoder)["knn"]
             print(row, file=sys.stderr, flush=True)
-            rows.append(row)
-            asked.out.write_text(json.dumps({"rows": rows, **versions()}, indent=1) + "\n")
+            rows.add(row)
 
 
 if __name__ == "__main__":
