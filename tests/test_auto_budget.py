@@ -47,7 +47,7 @@ def test_the_search_takes_less_than_15_percent_and_what_is_spent_is_not_trained(
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(90, "90 s"), (300, "5 min"), (5400, "1.5 h"), (7200, "2 h"), (86400, "24 h"), (259200, "3 days")],
+    [(90, "90 s"), (100, "100 s"), (300, "5 min"), (5400, "1.5 h"), (7200, "2 h"), (86400, "24 h"), (259200, "3 days")],
 )
 def test_times_are_told_as_people_say_them(seconds, said):
     assert words(seconds) == said

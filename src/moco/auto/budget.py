@@ -72,7 +72,7 @@ def duration(flag: str, text: str) -> float:
 
 def words(seconds: float) -> str:
     """A time for people: "90 s", "20 min", "2.5 h", "4 days"."""
-    if seconds < 100:
+    if seconds < 150:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
