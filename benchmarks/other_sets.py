@@ -7,8 +7,8 @@
 - `mnist`: 5,000 digits of MNIST, 28 px, gray, aligned, in 10 classes; 1,000 of them to test.
 - `textures`: gray crops of 48 px of 15 pictures, the class; 120 to learn from the left 60 % of each, 40 to test from
   the rest.
-- `emoji`: the drawings of two vendors, 64 px, transparent, in 10 categories, of which the smallest has 10 images and the
-  largest 772; a fifth of the characters, of both vendors, to test.
+- `emoji`: the drawings of two vendors, 64 px, transparent, in 10 categories, the smallest of 10 images and the largest
+  of 772; a fifth of the characters, of both vendors, to test.
 """
 
 from __future__ import annotations
