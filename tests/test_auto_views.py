@@ -1,9 +1,8 @@
 """The choice of views: who is tried, who goes on, and that it is a function of the images and the time."""
 
-import numpy as np
 import pytest
 
-from moco.auto.views import FEWEST_STEPS, MOST_STEPS, longest, search
+from moco.auto.views import FEW, FEWEST_OF_FEW, FEWEST_STEPS, MOST_STEPS, Course, longest, search
 
 
 class Run:
@@ -29,7 +28,7 @@ def searched(names, bad=(), deadline=float("inf")):
     def probe(encoder):
         return {"rotation": MERIT[encoder], "retrieval, photos": 0.1}
 
-    return search(names, 90, lambda n: Run(n, trained, n not in bad), probe, deadline), trained
+    return search(Course(names, (30, 90)), lambda n: Run(n, trained, n not in bad), probe, deadline), trained
 
 
 def test_the_better_third_goes_on_and_the_best_of_them_is_taken():
@@ -59,11 +58,24 @@ def test_past_the_deadline_no_further_rung_is_begun():
 
 @pytest.mark.parametrize("seconds", [1, 10, 50, 200, 1000])
 def test_trials_are_as_long_as_the_time_allows(seconds):
-    steps = longest(6, seconds, 0.05, 1.0)
-    assert steps == 0 or FEWEST_STEPS <= steps <= MOST_STEPS
-    if steps:
-        assert 6 * np.ceil(steps / 3) * 0.05 + 2 * (steps - np.ceil(steps / 3)) * 0.05 + 8 <= seconds
+    course = longest("abcdef", seconds, 0.05, 1.0)
+    if len(course.candidates) == 6:
+        first, steps = course.rungs
+        assert FEWEST_STEPS <= steps <= MOST_STEPS
+        assert 6 * first * 0.05 + 2 * (steps - first) * 0.05 + 8 <= seconds
+        assert steps == MOST_STEPS or course.seconds(0.05, 1.0) > 0.85 * seconds, "as long as it can be"
+
+
+def test_in_little_time_the_first_few_are_compared_once():
+    course = longest("abcdef", 9.0, 0.05, 0.5)
+    assert (course.candidates, len(course.rungs)) == ("abc", 1)
+    assert FEW * course.rungs[0] * 0.05 + FEW * 0.5 <= 9.0
+    assert course.rungs[0] >= FEWEST_OF_FEW
+    trained: list[tuple[str, int]] = []
+    found = search(course, lambda n: Run(n, trained), lambda e: {"rotation": MERIT[e], "retrieval, photos": 0.1})
+    assert found.views == "b"
+    assert trained == [(name, course.rungs[0]) for name in "abc"]
 
 
 def test_too_little_time_gives_no_trial():
-    assert longest(6, 5.0, 0.2, 0.5) == 0
+    assert longest("abcdef", 5.0, 0.2, 0.5) == Course((), ())

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from moco.auto.views import Course
 from moco.commands import pretrain as command
 from moco.commands.ask import Ask, goes_on
 from moco.commands.fit import UNTRIED
@@ -82,7 +83,7 @@ def test_images_whose_turns_only_a_fringe_of_colour_tells_get_views_that_turn_th
     images[:, :, :6, 1:] -= 30
     np.save(tmp_path / "x.npy", images)
     monkeypatch.setattr("moco.auto.plan.MOST_PASSES", 1)
-    monkeypatch.setattr("moco.commands.fit.longest", lambda *_: 60)
+    monkeypatch.setattr("moco.commands.fit.longest", lambda candidates, *_: Course(candidates, (20, 60)))
     monkeypatch.setattr("moco.commands.fit.search", lambda *_: pytest.fail("searched"))
     heard = Heard()
     pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", machine=CPU, tell=heard)

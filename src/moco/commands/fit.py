@@ -15,7 +15,7 @@ from moco.auto.plan import Rate, choose, fitting, outlook, rates
 from moco.auto.rates import PATIENCE, seconds_an_image
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
-from moco.auto.views import Searched, longest, search
+from moco.auto.views import Course, Searched, longest, search
 from moco.commands.ask import Ask
 from moco.commands.start import Start
 from moco.data.labelled import Labelled
@@ -175,23 +175,25 @@ class _Fit:
         """The search, with the largest network that leaves each set of views enough steps; None where none does."""
         if self._ask.views_are_set:
             return None
-        start, steps, network, probe = self._spent, 0, found[0].network, None
+        start, course, chosen = self._spent, Course((), ()), None
         for rate in reversed(found[: 1 + found.index(self._likely(found))]):
-            allowed, likely = self._steps_allowed(rate, seconds)
-            if allowed > steps:
-                steps, network, probe = allowed, rate.network, likely
-            if steps >= ENOUGH:
+            allowed, probe = self._allowed(rate, seconds)
+            if _extent(allowed) > _extent(course):
+                course, chosen = allowed, (rate.network, probe)
+            if len(course.candidates) == len(self._ask.candidates) and course.rungs[-1] >= ENOUGH:
                 break
-        if probe is None:
+        if chosen is None:
             return None
+        network, probe = chosen
         if why := self._without_up_and_down(network, probe):
             return Searched(self._ask.made.views or UNTURNED, [], self._spent - start, why)
+        tried = ", ".join(course.candidates)
         self._start.tell.note(
-            f"trying {len(self._ask.candidates)} sets of views without labels, up to {steps} steps each "
+            f"trying the views {tried} without labels, up to {course.rungs[-1]} steps each "
             f"({network.backbone}, {network.size} px; at most {words(seconds)})"
         )
-        begin: Callable[[str], Trial] = lambda views: self._trial(network, views, steps)  # noqa: E731
-        return search(self._ask.candidates, steps, begin, probe, time.monotonic() + seconds)
+        begin: Callable[[str], Trial] = lambda views: self._trial(network, views, course.rungs[-1])  # noqa: E731
+        return search(course, begin, probe, time.monotonic() + seconds)
 
     def _without_up_and_down(self, network: Network, probe: Probe) -> str:
         """Why quarter turns of these images mean nothing, so that no probe of them could choose; "" where they do."""
@@ -202,13 +204,12 @@ class _Fit:
             return ""
         return f"these images have no up and down: of quarter turns {turns:.0%} are found, {gray:.0%} without colour"
 
-    def _steps_allowed(self, rate: Rate, seconds: float) -> tuple[int, Probe]:
-        """Steps of the longest trial with this network in so many seconds, and what would look at its encoders."""
+    def _allowed(self, rate: Rate, seconds: float) -> tuple[Course, Probe]:
+        """The longest search with this network in so many seconds, and what would look at its encoders."""
         trial = self._trial(rate.network, self._untried, 1)
         probe = Probe(self._images(rate.network.size), trial.recipe, self._start.placement)
-        look = _seconds(lambda: probe(trial.encoder))
-        steps = longest(len(self._ask.candidates), seconds, rate.seconds * trial.recipe.batch, look)
-        return distributed.largest([steps])[0], probe
+        (look,) = distributed.largest([round(1000 * _seconds(lambda: probe(trial.encoder)))])
+        return longest(self._ask.candidates, seconds, rate.seconds * trial.recipe.batch, look / 1000), probe
 
     def _likely(self, found: list[Rate]) -> Rate:
         if self._budget is None:
@@ -252,6 +253,10 @@ def _judging(watched: Labelled) -> dict[str, Any]:
     labels = watched.labels if watched.bank is None else watched.bank.labels
     smallest = int(np.bincount(labels).min(initial=2 * NEIGHBOURS, where=np.bincount(labels) > 0))
     return {"knn.k": max(1, min(NEIGHBOURS, smallest // 2)), "knn.temperature": 0.07, "knn.features": "backbone"}
+
+
+def _extent(course: Course) -> tuple[int, int]:
+    return len(course.candidates), course.rungs[-1] if course.rungs else 0
 
 
 def _seconds(do: Callable[[], object]) -> float:

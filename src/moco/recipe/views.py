@@ -141,8 +141,8 @@ VIEWS: dict[str, View] = {
     "xray": XRAY,
 }
 
-CANDIDATES = ("near", "documents", "crops", "colours", "gentle", "photos")
-"""The sets that `auto` chooses from; the first for runs that are too short to try any."""
+CANDIDATES = ("near", "crops", "colours", "documents", "gentle", "photos")
+"""The sets that `auto` chooses from, the most different first; runs too short to try any take `near`."""
 
 UNTURNED = "microscopy"
 """The set that `auto` takes for images without up and down, which no probe of turns can choose for."""
