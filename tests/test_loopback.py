@@ -5,8 +5,10 @@ import socket
 
 import pytest
 
+from moco.cli.explore import Explore
+from moco.cli.watch import Watch
 from moco.errors import MocoError
-from moco.loopback import NOT_FOUND, Answer, Loopback
+from moco.loopback import NOT_FOUND, REFUSED, Answer, Loopback
 
 
 def echo(asked):
@@ -74,6 +76,18 @@ def test_no_free_port_is_told(monkeypatch):
             Loopback(echo, taken.getsockname()[1])
     with pytest.raises(MocoError, match="--port 0: a number between"):
         Loopback(echo, 0)
+
+
+def test_ports_on_which_browsers_open_no_page_are_refused_and_passed_over():
+    with pytest.raises(MocoError, match="--port 6000: browsers open no page on this port"):
+        Loopback(echo, 6000)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 5059))
+        taken.listen()
+        one = Loopback(echo, 5059)
+        one._server.server_close()
+    assert one.port not in REFUSED
+    assert not REFUSED & {Watch.port, Explore.port}
 
 
 def test_ctrl_c_ends_it_quietly(monkeypatch):

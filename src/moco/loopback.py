@@ -19,6 +19,11 @@ HOST = "127.0.0.1"
 TRIED = 20
 """Ports that are tried, one after another."""
 
+REFUSED = frozenset(
+    (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080)
+)
+"""Ports beyond 1,023 on which browsers open no page (the Fetch standard, "port blocking")."""
+
 MOST_BYTES = 64 << 20
 """Of what a page may send."""
 
@@ -56,9 +61,11 @@ class Loopback:
     def __init__(self, answer: Callable[[Asked], Answer], first: int) -> None:
         if not 0 < first < 65536:
             raise MocoError(f"--port {first}: a number between 1 and 65535")
+        if first in REFUSED:
+            raise MocoError(f"--port {first}: browsers open no page on this port, which others use; name another")
         self.taken = 0
         """Ports that were in use."""
-        for port in range(first, min(first + TRIED, 65536)):
+        for port in (one for one in range(first, min(first + TRIED, 65536)) if one not in REFUSED):
             try:
                 self._server = _Server((HOST, port), _handler(answer, port))
             except OSError:

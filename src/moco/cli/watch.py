@@ -17,7 +17,7 @@ class Watch:
 
     runs: Annotated[Path, tyro.conf.Positional] = Path("runs")
     """A folder with runs, at any depth; other machines may write to it."""
-    port: int = 5060
+    port: int = 5070
     """On 127.0.0.1; where it is in use, the next free one."""
 
 

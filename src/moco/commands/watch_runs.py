@@ -16,7 +16,7 @@ from moco.pages.live import POLICY, SCRIPTS, details, small_curve, watch_html
 from moco.pages.style import script
 from moco.run.log import readable_rows
 
-PORT = 5060
+PORT = 5070
 _BETWEEN = 1.0
 """Seconds between two looks, however many pages ask."""
 
