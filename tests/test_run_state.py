@@ -7,7 +7,7 @@ import pytest
 
 from moco.machine import Machine
 from moco.recipe import v2
-from moco.run.directory import DataRecord, RunDirectory, start_run
+from moco.run.directory import DataRecord, InUse, RunDirectory, start_run
 from moco.run.state import Held, runs_below
 
 
@@ -49,6 +49,18 @@ def test_saved_after_its_last_row_is_stopped_and_rows_behind_the_checkpoint_are_
     assert held.state(run.path, 5, 100) == "stopped"
     aged(run.checkpoint, 500)
     assert held.state(run.path, 5, 100) == "dead"
+
+
+def test_a_process_that_never_let_go_has_died_however_fresh_its_checkpoint(run):
+    """As of epochs that take less than the clock of files tells apart."""
+    run.checkpoint.write_bytes(b"")
+    held = Held(frozenset(), ())  # nothing is locked any more
+    assert held.state(run.path, 5, 100) == "dead"
+    with pytest.raises(InUse):
+        RunDirectory(run.path).lock()
+    assert held.state(run.path, 5, 100) == "dead", "who is refused changes nothing"
+    run.unlock()
+    assert held.state(run.path, 5, 100) == "stopped"
 
 
 def test_a_run_of_another_machine_is_running_while_its_log_grows(run):

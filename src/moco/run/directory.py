@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -26,7 +27,10 @@ WORDS = "words.json"
 PAIRS = "pairs.json"
 """Where the groups of its images come from, where a run knows any."""
 
-_EARLY = {".lock", "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json", "auto.json"}
+LOCK = ".lock"
+"""What a process holds as long as it writes the run."""
+
+_EARLY = {LOCK, "skipped.txt", "checkpoints", "data.json", "environment.json", "machine.json", "auto.json"}
 _EARLY |= {BEGINNING, PAIRS, WORDS, "left_out.txt"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
@@ -154,9 +158,13 @@ class RunDirectory:
             left.unlink(missing_ok=True)
 
     def lock(self) -> None:
-        """Refuse a second writer; the lock goes with the process, however it ends."""
+        """Refuse a second writer; the lock goes with the process, however it ends.
+
+        Its file holds a number as long as nobody unlocks it, so that a process that was killed can be told from one
+        that was not.
+        """
         with trouble_is_told(self.path):
-            file = (self.path / ".lock").open("w")
+            file = (self.path / LOCK).open("a")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -165,19 +173,30 @@ class RunDirectory:
                 f"{self.path} is in use by another process; wait for it, or give this run another --out"
             ) from None
         self._lock = file
+        _hold(file, str(os.getpid()))
         here = weakref.ref(self)
 
         def in_a_child() -> None:  # which would hold the lock when this process is killed
-            if (run := here()) is not None:
-                run.unlock()
+            if (run := here()) is not None and run._lock is not None:
+                run._lock.close()
+                run._lock = None
 
         os.register_at_fork(after_in_child=in_a_child)
 
     def unlock(self) -> None:
         """Let others write."""
         if self._lock is not None:
+            _hold(self._lock, "")
             self._lock.close()
             self._lock = None
+
+
+def _hold(file: IO[str], text: str) -> None:
+    """Let the file of a lock hold nothing but this; a full disk does not matter."""
+    with contextlib.suppress(OSError):
+        file.truncate(0)
+        file.write(text)
+        file.flush()
 
 
 def find_run(path: Path) -> RunDirectory:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from moco.run.directory import RECIPE
+from moco.run.directory import LOCK, RECIPE
 
 State = Literal["running", "stopped", "finished", "dead"]
 
@@ -56,20 +56,30 @@ class Held:
         logged, saved = _changed(run / "log.jsonl"), _changed(run / "checkpoints" / "last.pt")
         if not self._says(run) and time.time() - logged < RECENT:
             return "running"
-        # a run that is asked to stop saves after its last row; one that is killed leaves rows behind its checkpoint
+        if _held_to_the_end(run):
+            return "dead"
+        # a run that is asked to stop saves after its last row; one that failed leaves rows behind its checkpoint
         return "stopped" if saved and saved >= logged - 2 else "dead"
 
     def _locked(self, run: Path) -> bool:
         if self.inodes is None:
             return False
         try:
-            return (run / ".lock").stat().st_ino in self.inodes
+            return (run / LOCK).stat().st_ino in self.inodes
         except OSError:
             return False
 
     def _says(self, run: Path) -> bool:
         """Whether a run without a lock is surely not running: not where another machine may hold it."""
         return self.inodes is not None and not os.path.abspath(run).startswith(self.remote)  # noqa: PTH100
+
+
+def _held_to_the_end(run: Path) -> bool:
+    """Whether the last process that wrote the run never let go of it: it was killed."""
+    try:
+        return (run / LOCK).stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _changed(path: Path) -> float:
