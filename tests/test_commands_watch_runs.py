@@ -155,3 +155,5 @@ def test_axe_finds_nothing_serious_with_runs_of_every_state_and_one_open(folder,
         seen.page.wait_for_selector("#runs figure svg.plot")
         assert seen.page.locator(".level-bad").count() > 0
         assert serious(seen) == []
+        table = "#runs"  # on a phone, too, nothing of it has to be moved into sight
+        assert seen.page.locator(table).evaluate("one => one.scrollWidth - one.parentElement.clientWidth") <= 0

@@ -79,6 +79,35 @@ def test_choices_are_a_line_each_with_their_reason():
     assert lines()[1:] == ["  --batch 4        few", "  --image-size 32  small"]
 
 
+def narrow():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, highlight=False, color_system=None)
+    return Terminal(console), lambda: [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_in_a_narrow_terminal_a_long_reason_goes_on_below_itself():
+    tell, lines = narrow()
+    tell.choices([Choice("--image-size", "32", "a reason of many words " * 4), Choice("--batch", "4", "few")])
+    assert lines()[1].startswith("  --image-size 32  a reason")
+    assert lines()[2].startswith(" " * 19 + "many words")
+    assert lines()[-1] == "  --batch 4        few"
+
+
+def test_a_count_that_ends_early_is_not_written_over():
+    tell, lines = narrow()
+    tell.reading("reading images", 2022)(1792)
+    tell.note("time: 60 s")
+    assert lines() == ["reading images 1,792 / 2,022", "time: 60 s"]
+
+
+def test_columns_of_words_are_to_the_left_and_numbers_to_the_right():
+    tell, lines = plain()
+    tell.table("", ["run", "state", "step"], [["a", "dead", "5/100"], ["b", "finished", "100/100"]])
+    assert [line.split("│")[2:4] for line in lines()[3:5]] == [
+        [" dead     ", "   5/100 "],
+        [" finished ", " 100/100 "],
+    ]
+
+
 def test_square_brackets_in_names_are_not_markup():
     tell, lines = plain()
     tell.note("folder [red]cats[/red]")

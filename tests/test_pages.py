@@ -150,6 +150,12 @@ def test_the_page_tells_health_facts_scores_and_how_to_load(made: Path) -> None:
     assert html.count("the file is empty") == 50
 
 
+@pytest.mark.parametrize("first", ["/somewhere/bin/moco", "/somewhere/moco/__main__.py"])
+def test_the_command_is_shown_as_it_is_typed(run: RunDirectory, first: str) -> None:
+    run.write("environment.json", {"command": [first, "pretrain", "--data", "a b"]})
+    assert '<pre class="wrap">moco pretrain --data &#39;a b&#39;</pre>' in html_of(run)
+
+
 @pytest.mark.parametrize("level", ["look", "bad"])
 def test_a_verdict_that_is_not_normal_has_its_colour(run: RunDirectory, level: str) -> None:
     write_log(run, [{"step": 7, "epoch": 1, "loss": None, "health": "not learning", "level": level}])

@@ -48,6 +48,7 @@ def test_every_quantity_is_one_picture_with_a_line_for_each_run():
     assert loss.picture.count('class="line run1"') == 1
     assert loss.picture.count('class="level"') == 1, "the same chance for both"
     assert loss.numbers.splitlines()[0] == "step,a,b"
+    assert overlaid(runs)[0].curves[2].numbers.splitlines()[0] == "minutes,a,b"
 
 
 def test_runs_with_other_negatives_have_chance_levels_of_their_own():

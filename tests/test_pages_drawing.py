@@ -64,3 +64,16 @@ def test_numbers_are_a_table_of_every_curve_and_never_long():
     other = Line("a, b", np.array([2.0]), np.array([9.0]))
     assert csv([line(2), other]) == 'step,loss,"a, b"\n1,3,\n2,1,9\n'
     assert csv([line(10 * MOST_POINTS)]).count("\n") == MOST_POINTS + 1
+
+
+def test_values_beyond_the_picture_are_told_at_its_edge():
+    line = Line("loss", np.array([1.0, 10.0, 20.0]), np.array([0.129, 4.6, 3.4]))
+    assert "↓ 0.129" in svg(Plot([line], 20, 2.9, 5.5), "wide", "Loss")
+    assert "↓" not in svg(Plot([line], 20, 0.0, 5.5), "wide", "Loss")
+
+
+def test_parts_of_a_minute_have_ticks_of_their_own():
+    line = Line("a", np.array([0.0, 0.7]), np.array([0.4, 0.5]))
+    drawn = svg(Plot([line], 0.7, 0, 1, across="minutes"), "wide", "kNN")
+    found = re.findall(r'<text class="x"[^>]*>([^<]+)<', drawn)
+    assert found == ["0", "0.2", "0.4", "0.6", "minutes"]

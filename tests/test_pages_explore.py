@@ -54,14 +54,15 @@ def points(explored):
 
 
 def on_screen(seen, explored, name):
-    """Where the map shows an image, as it fits the whole of it into the canvas."""
+    """Where the map shows an image, as it fits the whole of it into the canvas below its buttons."""
     where, (left, right, low, high) = points(explored)
     box = seen.page.locator("#map").bounding_box()
-    scale = 0.92 * min(box["width"] / (right - left), box["height"] / (high - low))
+    above = min(52, box["height"] / 4)
+    scale = 0.92 * min(box["width"] / (right - left), (box["height"] - above) / (high - low))
     x, y = where[name]
     return (
         box["x"] + (x - (left + right) / 2) * scale + box["width"] / 2,
-        box["y"] + box["height"] / 2 - (y - (low + high) / 2) * scale,
+        box["y"] + (box["height"] + above) / 2 - (y - (low + high) / 2) * scale,
     )
 
 
@@ -190,7 +191,8 @@ def test_colours_follow_the_column_and_the_table_shows_every_column(tab, address
         "copies",
     ]
     page.select_option("#colour", "outlier")
-    assert page.locator("#legend li").count() == 3
+    assert page.locator("#legend li").count() == 4
+    assert page.locator("#legend li").first.inner_text() == "mean distance to the ten most similar; high: unlike all"
     below = page.evaluate("document.querySelector('#charts > div > div').shadowRoot.textContent")
     for column in ("file", "label", "cluster", "copies", "distance", "outlier"):
         assert column in below
@@ -210,6 +212,8 @@ def test_without_a_mouse_the_map_is_moved_by_keys_and_on_a_phone_all_is_below_ea
     page.keyboard.press("Enter")
     assert picked(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    legend, canvas = page.locator("#legend").bounding_box(), page.locator("#map").bounding_box()
+    assert legend["y"] >= canvas["y"] + canvas["height"] - 1, "the legend covers no point"
     judged(seen)
 
 

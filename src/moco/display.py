@@ -77,15 +77,26 @@ class Terminal:
         self._progress: Progress | None = None
         self._health = ""
         self._printed = 0.0
+        self._counting = False
 
     def note(self, text: str) -> None:
         """One line."""
+        if self._counting:  # what is said next is a line of its own
+            self._counting = False
+            self.console.print()
         self.console.print(Text(text), soft_wrap=not self.console.is_terminal)
 
     def choices(self, choices: Sequence[Choice]) -> None:
         """What `auto` decided, a line each."""
         self.note("recipe auto: MoCo v2, fitted to these images")
         wide = max(len(f"{c.flag} {c.value}") for c in choices)
+        if self.console.is_terminal and self.console.width > wide + 30:
+            told = Table.grid(padding=(0, 2, 0, 0))
+            told.add_column(width=wide + 2)
+            for c in choices:
+                told.add_row(Text(f"  {c.flag} {c.value}"), Text(c.reason))
+            self.console.print(told)
+            return
         for c in choices:
             shown = f"{c.flag} {c.value}"
             self.note(f"  {shown:<{wide}}  {c.reason}")
@@ -98,7 +109,7 @@ class Terminal:
 
         def tell(done: int) -> None:
             if done == total or time.monotonic() - last[0] > 0.2:
-                last[0] = time.monotonic()
+                last[0], self._counting = time.monotonic(), done < total
                 self.console.print(f"{what} {done:,} / {total:,}", end="\n" if done == total else "\r", markup=False)
 
         return tell
@@ -164,10 +175,11 @@ class Terminal:
             self.note(result.note)
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table of words; all columns but the first to the right."""
+        """A table of words; columns of numbers to the right."""
         table = Table(title=title or None, title_justify="left", title_style="")
         for number, name in enumerate(head):
-            table.add_column(Text(name), justify="right" if number else "left", overflow="fold")
+            counts = number > 0 and all(row[number][:1] in {"", *"0123456789+-.±"} for row in rows)
+            table.add_column(Text(name), justify="right" if counts else "left", overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
         self.console.print(table)

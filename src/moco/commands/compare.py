@@ -102,7 +102,7 @@ def _compared(name: str, path: Path) -> tuple[Compared, list[str]]:
     about = {
         "images (--data)": str(run.read("data.json").get("data", "")),
         "started from (--init)": str(run.read(BEGINNING).get("init", "random weights")),
-        "computed in": str(run.read("machine.json").get("placement", "")),
+        "computed in": str(run.read("machine.json").get("placement", "")).partition(":")[0],
         "version of moco": str(run.read("environment.json").get("moco", "")),
     }
     state = Overview(path).look()[0].state

@@ -55,6 +55,7 @@ def page_parts(about: About, database: Database, can: Can) -> tuple[str, bytes]:
         "table": TABLE,
         "images": about.images,
         "columns": columns,
+        "meanings": SHOWN,
         "colours": made.columns,
         "colour": first,
         "counted": [name for name in counted if kinds[name] <= _MOST_BARS],

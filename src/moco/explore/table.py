@@ -14,8 +14,18 @@ from moco.run.atomic import write_atomically
 if TYPE_CHECKING:
     from moco.explore.columns import Columns
 
-SHOWN = ("file", "folder", "label", "group", "cluster", "copies", "distance", "outlier", "loss")
-"""Columns that a person sees; label, group and loss where they are known."""
+SHOWN = {
+    "file": "its name in the data",
+    "folder": "where the file lies",
+    "label": "the class, where it is known",
+    "group": "images that show the same, by --pairs",
+    "cluster": "images alike by the encoder (k-means)",
+    "copies": "near duplicates of each other; none: it has none",
+    "distance": "to the most similar image (1 - cosine); 0: the same",
+    "outlier": "mean distance to the ten most similar; high: unlike all",
+    "loss": "of the contrast, at the last checkpoint; high: hard",
+}
+"""Columns that a person sees, and what each says; label, group and loss where they are known."""
 
 
 def write_table(

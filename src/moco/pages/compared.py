@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -164,8 +163,8 @@ def _curve(
     low, high = (0.0, min(1.02, max(0.05, 1.15 * high))) if percent else (low - margin, high + margin)
     low = floor if floor is not None else low
     last = max(float(line.steps.max()) for line in lines)
-    plot = Plot(lines, max(1, math.ceil(last)), low, high, percent=percent, level=level, legend=False, across=across)
-    return [Curve(title, reading, svg(plot, size, title), size, csv(lines))]
+    plot = Plot(lines, last, low, high, percent=percent, level=level, legend=False, across=across)
+    return [Curve(title, reading, svg(plot, size, title), size, csv(lines, across))]
 
 
 def different(runs: Sequence[Compared]) -> list[tuple[str, list[str]]]:

@@ -182,10 +182,11 @@ def _scores(rows: Sequence[Row]) -> list[Curve]:
             rows,
             "rotation",
             "Quarter turns found",
-            "How often a linear probe on the features tells by how many quarter turns an image was turned; 25 % is "
+            "How often a linear probe on the features tells by how many quarter turns an image was turned; 25% is "
             "chance. Of all scores without labels it tells best which run learnt more. It says nothing of images "
             "that have no up and down.",
             percent=True,
+            level=(0.25, "chance, 25%"),
         ),
         *_single(
             rows,
@@ -266,6 +267,7 @@ def _single(
     size: str = "half",
     percent: bool = False,
     floor: float | None = None,
+    level: tuple[float, str] | None = None,
 ) -> list[Curve]:
     """A picture of one line, where the log has it; a share starts at 0."""
     steps, values = series(rows, name)
@@ -275,12 +277,13 @@ def _single(
     low, high = float(values.min()), float(values.max())
     margin = 0.06 * max(high - low, 1e-3 * max(abs(high), 1e-9))
     if percent:
-        low, high = 0.0, min(1.02, max(0.05, 1.15 * top))
+        low, high = 0.0, min(1.02, max(0.05, 1.15 * max(top, level[0] if level else 0.0)))
     elif floor is not None:
         low, high = floor, 1.08 * max(top, 1e-12)
     else:
         low, high = low - margin, high + margin
-    plot = Plot([Line(title.lower(), steps, values)], _last(rows), low, high, percent=percent, legend=False)
+    lines = [Line(title.lower(), steps, values)]
+    plot = Plot(lines, _last(rows), low, high, percent=percent, level=level, legend=level is not None)
     return [_curve(title, reading, plot, size)]
 
 

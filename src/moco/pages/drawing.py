@@ -37,7 +37,7 @@ class Plot:
     """What is drawn: curves from step 0 to `last`, between two values."""
 
     lines: Sequence[Line]
-    last: int
+    last: float
     low: float
     high: float
     percent: bool = False
@@ -56,6 +56,7 @@ def svg(plot: Plot, size: str, title: str) -> str:
     frame = _Frame(plot, width, height)
     parts = [*_shade(plot, frame), *_grid(plot, frame, 3 if size == "third" else 5), *_level(plot, frame)]
     parts += [mark for line in plot.lines for mark in _curve(line, frame)]
+    parts += _beyond(plot, frame)
     parts += _legend(plot, frame) if plot.legend else []
     return (
         f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(said(plot, title))}">'
@@ -73,14 +74,14 @@ def said(plot: Plot, title: str) -> str:
     return f"{title} by {plot.across}: {'; '.join(ends)}"
 
 
-def csv(lines: Sequence[Line]) -> str:
-    """The curves as a table, as they are drawn: step, then a column for each."""
+def csv(lines: Sequence[Line], across: str = "step") -> str:
+    """The curves as a table, as they are drawn: what they are over, then a column for each."""
     table: dict[float, dict[str, float]] = {}
     for line in lines:
         for step, value in zip(thin(line.steps).tolist(), thin(line.values).tolist(), strict=True):
             table.setdefault(step, {})[line.name] = value
     names = [line.name for line in lines]
-    head = ",".join(["step", *(_quoted(name) for name in names)])
+    head = ",".join([across, *(_quoted(name) for name in names)])
     rows = [
         ",".join([f"{step:.6g}", *(f"{row[n]:.6g}" if n in row else "" for n in names)])
         for step, row in sorted(table.items())
@@ -116,7 +117,7 @@ class _Frame:
     def __init__(self, plot: Plot, width: int, height: int) -> None:
         self.left, self.right = _LEFT, width - _RIGHT
         self.top, self.bottom = _TOP if plot.legend else 12, height - _BOTTOM
-        self._last, self._low = max(1, plot.last), plot.low
+        self._last, self._low = plot.last if plot.last > 0 else 1, plot.low
         self._span = max(plot.high - plot.low, 1e-12)
 
     def x(self, steps: Floats) -> Floats:
@@ -136,7 +137,7 @@ def _grid(plot: Plot, frame: _Frame, most: int) -> list[str]:
         parts.append(f'<path class="rule" d="M{frame.left} {y:.1f}H{frame.right}"/>')
         shown = _tick(value, float(values[1] - values[0]) if len(values) > 1 else abs(value) or 1.0, plot.percent)
         parts.append(f'<text class="y" x="{frame.left - 8}" y="{y + 4:.1f}">{shown}</text>')
-    steps = ticks(0, max(1, plot.last), most, whole=plot.across == "step")
+    steps = ticks(0, plot.last if plot.last > 0 else 1, most, whole=plot.across == "step")
     for step, x in zip(steps.tolist(), frame.x(steps).tolist(), strict=True):
         parts.append(f'<text class="x" x="{x:.1f}" y="{frame.bottom + 17}">{_short(step, plot.last)}</text>')
     middle = (frame.left + frame.right) / 2
@@ -155,6 +156,23 @@ def _curve(line: Line, frame: _Frame) -> list[str]:
     if len(x) < 25:
         spots = zip(x.tolist(), frame.y(y).tolist(), strict=True)
         parts += [f'<circle class="dot {line.tone}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>' for a, b in spots]
+    return parts
+
+
+def _beyond(plot: Plot, frame: _Frame) -> list[str]:
+    """What the highest and the lowest value are, where they lie beyond the picture and are drawn at its edge."""
+    steps = np.concatenate([thin(line.steps) for line in plot.lines])
+    values = np.concatenate([thin(line.values) for line in plot.lines])
+    parts = []
+    for at, arrow, y in ((values.argmax(), "↑", frame.top + 11), (values.argmin(), "↓", frame.bottom - 6)):
+        if plot.low <= values[at] <= plot.high:
+            continue
+        x = float(frame.x(steps[at : at + 1])[0])
+        right = x > (frame.left + frame.right) / 2
+        parts.append(
+            f'<text class="{"y" if right else "key"}" x="{x - 8 if right else x + 8:.1f}" y="{y:.0f}">'
+            f"{arrow} {_number(values[at], plot)}</text>"
+        )
     return parts
 
 
@@ -183,13 +201,15 @@ def _legend(plot: Plot, frame: _Frame) -> list[str]:
     entries = [(f"line {line.tone}", line.name) for line in plot.lines]
     entries += [("level", plot.level[1])] if plot.level else []
     entries += [("shade", plot.shaded[1])] if plot.shaded else []
+    room = frame.right - frame.left - 40 * len(entries)
+    letter = min(10.2, max(8.6, room / sum(len(name) for _, name in entries)))  # wide enough for a phone's larger type
     x, parts = float(frame.left), []
     for kind, name in entries:
         mark = f'<path class="{kind}" d="M{x:.0f} 14H{x + 20:.0f}"/>'
         if kind == "shade":
             mark = f'<rect class="shade" x="{x:.0f}" y="8" width="20" height="12"/>'
         parts.append(f'{mark}<text class="key" x="{x + 26:.0f}" y="18">{html.escape(name)}</text>')
-        x += 26 + 8.6 * len(name) + 14
+        x += 26 + letter * len(name) + 14
     return parts
 
 
@@ -210,9 +230,9 @@ def _tick(value: float, apart: float, percent: bool) -> str:
 
 
 def _short(step: float, largest: float) -> str:
-    """A number of steps in few letters, all of one axis alike."""
+    """A number of steps, or of minutes, in few letters, all of one axis alike."""
     size, letter = next(((s, c) for s, c in ((1e6, "M"), (1e3, "k")) if largest >= 10 * s), (1, ""))
-    return f"{step / size:,.4g}{letter if step else ''}" if letter else f"{step:,.0f}"
+    return f"{step / size:,.4g}{letter if step else ''}" if letter else f"{round(step, 9):,.9g}"
 
 
 def _number(value: float, plot: Plot) -> str:

@@ -3,6 +3,8 @@ const PALETTE = ["#3b76c4", "#e08a2c", "#4a9d5b", "#c9493f", "#8b66b8", "#8a6250
   "#1d4a86", "#a85c10", "#23683a", "#8a2019", "#5b3a86", "#56382c", "#a03d7e", "#494e56", "#6f6e14", "#b4bac3"];
 const RAMP = ["#443983", "#3b528b", "#31688e", "#287c8e", "#21918c", "#20a486", "#35b779", "#5ec962", "#90d743", "#c8e020", "#fde725"];
 const NEAR = 14; // pixels within which a point is meant
+const ABOVE = 52; // pixels over the whole map, where the buttons lie
+const ROUND = 6000; // points that are drawn as discs; more as squares, which are quicker
 
 export class Map2D {
   constructor(canvas, buffer, images, acts) {
@@ -36,8 +38,9 @@ export class Map2D {
       left = Math.min(left, this.x[i]); right = Math.max(right, this.x[i]);
       low = Math.min(low, this.y[i]); high = Math.max(high, this.y[i]);
     }
-    this.cx = (left + right) / 2; this.cy = (low + high) / 2;
-    this.scale = 0.92 * Math.min(this.width / Math.max(right - left, 1e-6), this.height / Math.max(high - low, 1e-6));
+    const above = Math.min(ABOVE, this.height / 4), tall = this.height - above;
+    this.scale = 0.92 * Math.min(this.width / Math.max(right - left, 1e-6), tall / Math.max(high - low, 1e-6));
+    this.cx = (left + right) / 2; this.cy = (low + high) / 2 + (this.scale > 0 ? above / 2 / this.scale : 0);
     this.draw();
   }
 
@@ -94,7 +97,8 @@ export class Map2D {
         const px = (this.x[i] - this.cx) * this.scale + this.width / 2, py = this.height / 2 - (this.y[i] - this.cy) * this.scale;
         if (px < -9 || py < -9 || px > this.width + 9 || py > this.height + 9) continue;
         if (inside && this.codes[i] !== code) g.fillStyle = this.palette[code = this.codes[i]];
-        g.fillRect(px - size / 2, py - size / 2, size, size);
+        if (shown > ROUND) g.fillRect(px - size / 2, py - size / 2, size, size);
+        else { g.beginPath(); g.arc(px, py, size / 2 + 0.3, 0, 7); g.fill(); }
       }
     };
     if (this.mask) {

@@ -74,7 +74,8 @@ const map = new Map2D(of("map"), await given.arrayBuffer(), facts.images, {
 
 function paint(name) {
   const legend = map.colour(facts.colours.find((one) => one.name === name));
-  of("legend").replaceChildren(...legend.map(([colour, words, count]) => make("li", { title: words },
+  const words = make("li", { class: "meaning soft" }, facts.meanings[name]);
+  of("legend").replaceChildren(words, ...legend.map(([colour, words, count]) => make("li", { title: words },
     make("i", { style: `background: ${colour}` }), make("span", {}, words),
     ...(count === undefined ? [] : [make("span", { class: "soft" }, count.toLocaleString("en"))]))));
 }
@@ -109,8 +110,8 @@ async function pick(row, move = false) {
   of("picked").replaceChildren(
     make("h2", {}, one.file), whole,
     make("dl", {}, ...told.flatMap((name) => [
-      make("dt", {}, name), make("dd", {}, typeof one[name] === "number" ? one[name].toFixed(4) : String(one[name]))])),
-    make("h2", {}, `Its ${near.length} nearest by the encoder`),
+      make("dt", { title: facts.meanings[name] }, name), make("dd", {}, typeof one[name] === "number" ? one[name].toFixed(4) : String(one[name]))])),
+    make("h2", {}, `Its ${near.length} nearest by the encoder, with their cosines`),
     bar([row, ...ids], "neighbours"),
     tiles(near, (n) => (1 - at.get(n.row)).toFixed(3)));
 }
@@ -237,11 +238,11 @@ const image = { renderer: "liquid-template", options: { template: '<img src="thu
 const adapter = await navigator.gpu?.requestAdapter();
 const withMap = Boolean(adapter?.features.has("shader-f16")); // what the map of embedding-atlas takes
 const charts = {
-  clicked: { type: "content-viewer", title: "Clicked in the table", field: "image" },
   table: { type: "instances", title: "Images", columns: ["image", ...facts.columns] },
   ...Object.fromEntries(facts.counted.map((field) => [field, { type: "count-plot", title: field, data: { field } }])),
   ...Object.fromEntries(facts.measured.map((field) => [field, histogram(field)])),
   [SHOWN]: { type: "predicates", title: "Shown on the map" },
+  clicked: { type: "content-viewer", title: "Number of the image clicked in the table", field: "image" },
 };
 const layouts = { 1: { type: "list", name: "Table and charts", chartIds: Object.keys(charts) } };
 if (withMap) {
@@ -294,6 +295,7 @@ const model = {
     }
   },
 };
+if (matchMedia("(pointer: coarse)").matches) say("Tap a point for its image. Drag to move, two fingers to zoom; Lasso, then drag around some.");
 of("fold").addEventListener("click", (event) => {
   const closed = document.body.classList.toggle("closed");
   event.target.setAttribute("aria-expanded", !closed);

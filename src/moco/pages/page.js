@@ -31,6 +31,21 @@
   };
   const png = (made, name) => made.toBlob((blob) => save(blob, name), "image/png");
 
+  const legend = (pen, run, x, y) => {
+    const chip = run.querySelector("i");
+    pen.strokeStyle = getComputedStyle(chip).color;
+    pen.lineWidth = 3;
+    pen.setLineDash(chip.classList.contains("dashed") ? [5, 3] : []);
+    pen.beginPath();
+    pen.moveTo(x, y);
+    pen.lineTo(x + 22, y);
+    pen.stroke();
+    pen.font = `12.5px ${getComputedStyle(run).fontFamily}`;
+    pen.fillStyle = colour("--ink");
+    pen.textBaseline = "middle";
+    pen.fillText(run.textContent.trim(), x + 30, y);
+  };
+
   const plotAsPng = (svg, name) => {
     const copy = svg.cloneNode(true);
     const { width, height } = svg.viewBox.baseVal;
@@ -45,8 +60,10 @@
     copy.prepend(style);
     const image = new Image();
     image.onload = () => {
-      const [made, pen] = canvas(width, height, 3);
+      const runs = [...document.querySelectorAll(".legend li")]; // of pages whose pictures share one legend
+      const [made, pen] = canvas(width, height + 20 * runs.length + (runs.length ? 10 : 0), 3);
       pen.drawImage(image, 0, 0, width, height);
+      runs.forEach((run, n) => legend(pen, run, 58, height + 10 + 20 * n));
       png(made, name);
     };
     image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(copy));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,10 +81,16 @@ def page(run: RunDirectory, results: list[Result], pictures: Pictures) -> str:
         skipped=skipped[:MOST_SKIPPED],
         skipped_count=len(skipped),
         settings=settings(recipe),
-        command=shlex.join(environment.get("command", [])),
+        command=_command(environment.get("command", [])),
         environment={name: value for name, value in environment.items() if name != "command"},
     )
     return printable(html)
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """What to type to have it again: by the name of the command, wherever it lay."""
+    first = Path(arguments[0]).name if arguments else ""
+    return shlex.join(["moco", *arguments[1:]] if first in ("moco", "__main__.py") else arguments)
 
 
 def _health(rows: list[Row]) -> dict[str, str]:

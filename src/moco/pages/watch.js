@@ -28,18 +28,21 @@ function spark(values) {
   return svg;
 }
 
+// The role is said because a narrow page shows rows as boxes.
+const cell = (attributes, ...children) => make("td", { role: "cell", ...attributes }, ...children);
+
 function draw(run) {
   const health = [run.health, ...(run.damaged ? [` (${run.damaged} damaged ${run.damaged === 1 ? "line" : "lines"} in its log, skipped)`] : [])];
-  const row = make("tr", {},
-    make("td", {}, make("button", { class: "run", type: "button", "aria-expanded": open.has(run.run), onclick: () => toggle(run.run) }, run.run)),
-    make("td", {}, make("span", { class: `state ${run.state}` }, run.state)),
-    make("td", {}, run.recipe),
-    make("td", {},
+  const row = make("tr", { role: "row", class: "one" },
+    cell({}, make("button", { class: "run", type: "button", "aria-expanded": open.has(run.run), onclick: () => toggle(run.run) }, run.run)),
+    cell({}, make("span", { class: `state ${run.state}` }, run.state)),
+    cell({}, run.recipe),
+    cell({},
       make("progress", { max: run.steps || 1, value: Math.min(run.step, run.steps || 1), "aria-label": "steps made" }),
       make("div", { class: "small soft" }, `${number(run.step)}${run.steps ? ` of ${number(run.steps)}` : ""} ${left(run.seconds_left)}`)),
-    make("td", {}, spark(run.curve), make("span", { class: "small soft" }, run.loss === null ? "" : run.loss.toFixed(3))),
-    make("td", { class: "number" }, run.knn === null ? "" : `${(100 * run.knn).toFixed(1)} %`),
-    make("td", { class: `small level-${run.level}`, style: "padding-left: 16px" }, ...health));
+    cell({ class: "loss" }, spark(run.curve), make("span", { class: "small soft" }, run.loss === null ? "" : run.loss.toFixed(3))),
+    cell({ class: "number" }, run.knn === null ? "" : `${(100 * run.knn).toFixed(1)}%`),
+    cell({ class: `judged small level-${run.level}`, style: "padding-left: 16px" }, ...health));
   rows.get(run.run)?.replaceWith(row);
   rows.set(run.run, row);
   return row;
@@ -50,7 +53,7 @@ async function toggle(name) {
     open.get(name).remove();
     open.delete(name);
   } else {
-    const detail = make("tr", {}, make("td", { colspan: 7 }, "…"));
+    const detail = make("tr", { role: "row", class: "detail" }, cell({ colspan: 7 }, "…"));
     open.set(name, detail);
     rows.get(name).after(detail);
     await fill(name);
