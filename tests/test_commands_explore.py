@@ -205,6 +205,15 @@ def test_the_database_reads_no_files_and_changes_no_settings(routes):
     assert routes(Asked("/query", {}, b'{"type": "python", "sql": "1"}')).status == 400
 
 
+def test_an_answer_without_end_is_refused_and_put_on_no_disk(routes, tmp_path, monkeypatch):
+    monkeypatch.setattr("moco.explore.database.MOST_BYTES", 1 << 20)
+    monkeypatch.chdir(tmp_path)
+    given = routes(Asked("/query", {}, b'{"type": "arrow", "sql": "SELECT * FROM range(1000000000000)"}'))
+    assert (given.status, given.body) == (400, b"the answer takes more than 1 MiB; ask for less")
+    assert routes.database.rows("SELECT current_setting('temp_directory')") == [("",)]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_image_is_found_by_itself_and_what_is_none_is_refused_in_words(routes, made, explored):
     given = routes(Asked("/search/image", {}, (made / "photos" / "again.png").read_bytes()))
     best = json.loads(given.body)[:2]

@@ -10,6 +10,9 @@ from moco.errors import MocoError
 
 TABLE = "images"
 
+MOST_BYTES = 256 << 20
+"""Of an answer."""
+
 
 class Refused(Exception):  # noqa: N818
     """A question that the database does not answer; the words say why."""
@@ -22,7 +25,8 @@ class Database:
         import duckdb
 
         self._error = duckdb.Error
-        self._base = duckdb.connect(":memory:", config={"memory_limit": "512MB", "threads": "2"})
+        limits = {"memory_limit": "1GB", "temp_directory": "", "threads": "2"}  # nothing is put beside the user's files
+        self._base = duckdb.connect(":memory:", config=limits)
         try:
             self._base.execute(f"CREATE TABLE {TABLE} AS SELECT * FROM read_parquet(?)", [str(table)])
         except duckdb.Error as error:
@@ -37,7 +41,7 @@ class Database:
                 found = cursor.sql(sql)
                 if found is None:
                     raise Refused("this question has no rows for an answer")
-                return found.to_arrow_table()
+                return _collected(found.to_arrow_reader())
             except self._error as error:
                 raise Refused(str(error)) from None
 
@@ -80,7 +84,24 @@ class Database:
             case "arrow":
                 return self.arrow(sql)
             case "exec":
-                self.rows(sql)
+                with self._base.cursor() as cursor:
+                    try:
+                        cursor.execute(sql)
+                    except self._error as error:
+                        raise Refused(str(error)) from None
                 return b"{}"
             case _:
                 raise Refused(f"there are no answers of type {kind}")
+
+
+def _collected(reader: Any) -> Any:
+    """All of an answer as it comes, unless it is larger than a page could use."""
+    import pyarrow as pa
+
+    parts, size = [], 0
+    for part in reader:
+        parts.append(part)
+        size += part.nbytes
+        if size > MOST_BYTES:
+            raise Refused(f"the answer takes more than {MOST_BYTES >> 20} MiB; ask for less")
+    return pa.Table.from_batches(parts, reader.schema)
