@@ -50,6 +50,10 @@ def test_a_run_with_a_damaged_recipe_is_left_out_and_one_alone_is_refused(study,
     (folder / "runs" / "cell-2" / "recipe.json").write_text("{")
     page = compare([folder], tmp_path / "c.html", pictures=False).read_text()
     assert "cell-2 is left out:" in page
+    (folder / "runs" / "cell-0" / "encoder.pt").write_bytes(b"damaged")
+    page = compare([folder], tmp_path / "c.html").read_text()
+    assert "The neighbours of cell-0 are left out:" in page
+    assert page.count('<div class="each">') == page.count('<div class="alike">') > 0
     with pytest.raises(MocoError, match="is one run alone"):
         compare([folder / "runs" / "cell-0"], tmp_path / "c.html")
     with pytest.raises(MocoError, match="no runs are named"):

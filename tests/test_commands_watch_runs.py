@@ -119,6 +119,16 @@ def test_only_runs_that_were_found_are_shown_closely(folder):
     assert watch(Asked("/runs.json", {}, b"x")).status == 404
 
 
+def test_a_log_that_cannot_be_read_is_told_in_the_place_of_its_lines(folder):
+    watch = Watch(Overview(folder))
+    (folder / "empty" / "log.jsonl").unlink()
+    (folder / "empty" / "log.jsonl").mkdir()
+    assert {run["run"] for run in watch.changed(0)["runs"]} >= {"empty", "finished"}
+    given = json.loads(watch(Asked("/run.json", {"run": "empty"})).body)
+    assert given["groups"] == []
+    assert "cannot be read: is a directory" in given["lines"][0]
+
+
 def test_what_is_no_folder_is_refused(tmp_path):
     with pytest.raises(MocoError, match="is no folder"):
         Overview(tmp_path / "nowhere")

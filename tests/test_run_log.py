@@ -96,3 +96,9 @@ def test_recent_rows_are_the_first_the_last_and_every_knn_between(tmp_path):
     log.close()
     steps = [r["step"] for r in log.recent()]
     assert steps == [*range(500), 1000, *range(1500, 2000)]
+
+
+def test_a_log_that_cannot_be_read_is_a_sentence(tmp_path):
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(MocoError, match=r"log.jsonl cannot be read: is a directory"):
+        readable_rows(tmp_path / "log.jsonl")

@@ -3,6 +3,9 @@
 import itertools
 import json
 
+import pytest
+
+from moco.run.log import readable_rows
 from moco.run.tail import WHOLE, Tail
 
 
@@ -40,6 +43,25 @@ def test_damaged_lines_are_skipped_and_counted(tmp_path):
     tail = Tail(path)
     tail.read()
     assert (tail.rows, tail.damaged, tail.step) == (2, 3, 4)
+
+
+@pytest.mark.parametrize("line", ["[" * 20_000, '{"step": true}', '{"step": -1}', '{"step": ' + "9" * 5000 + "}"])
+def test_no_line_is_too_odd_to_be_skipped(tmp_path, line):
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    tail = Tail(path)
+    tail.read()
+    assert (tail.rows, tail.damaged) == (2, 1)
+    assert readable_rows(path) == ([{"step": 1}, {"step": 2}], 1)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1" + "0" * 400, '"x"', "null", "[1]"])
+def test_what_is_no_finite_number_is_no_point(tmp_path, value):
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"step": 1, "loss": 2.0}}\n{{"step": 2, "loss": {value}}}\n')
+    tail = Tail(path)
+    tail.read()
+    assert tail.losses == [(1, 2.0)]
 
 
 def test_a_log_that_was_cut_back_is_read_anew(tmp_path):

@@ -179,7 +179,8 @@ class Terminal:
         table = Table(title=title or None, title_justify="left", title_style="")
         for number, name in enumerate(head):
             counts = number > 0 and all(row[number][:1] in {"", *"0123456789+-.±"} for row in rows)
-            table.add_column(Text(name), justify="right" if counts else "left", overflow="fold")
+            wide = None if number else min(self.console.width // 3, max((len(row[0]) for row in rows), default=0))
+            table.add_column(Text(name), justify="right" if counts else "left", overflow="fold", min_width=wide)
         for row in rows:
             table.add_row(*map(Text, row))
         self.console.print(table)

@@ -122,11 +122,18 @@ def _alike(runs: Sequence[tuple[Compared, Path]], notes: list[str], tell: Teller
         return [], 0
     if len({run.about["images (--data)"] for run, _ in named}) > 1:
         notes.append(f"The runs are on different images; neighbours are looked up among those of {named[0][0].name}.")
-    opened = [(run.name, path, *read_encoder(RunDirectory(path).encoder)) for run, path in named]
+    opened = []
+    for run, path in named:
+        try:
+            opened.append((run.name, *read_encoder(RunDirectory(path).encoder)))
+        except MocoError as error:
+            notes.append(f"The neighbours of {run.name} are left out: {error}.")
+    if not opened:
+        return [], 0
     placement = place(Machine(precision="fp32"))
     made: list[tuple[str, Neighbours]] = []
-    images = min(_affordable(source, encoder, recipe, placement) for _, _, encoder, recipe, _ in opened)
-    for name, _, encoder, recipe, _ in opened:
+    images = min(_affordable(source, encoder, recipe, placement) for _, encoder, recipe, _ in opened)
+    for name, encoder, recipe, _ in opened:
         tell.note(f"looking up images by {name}")
         try:
             made.append(

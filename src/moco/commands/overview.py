@@ -12,6 +12,7 @@ from moco.data.names import printable
 from moco.errors import MocoError
 from moco.recipe import Recipe
 from moco.run.directory import RunDirectory
+from moco.run.log import number_in
 from moco.run.state import Held, State, runs_below
 from moco.run.tail import Tail
 
@@ -85,7 +86,7 @@ class Overview:
         tail = seen.tail
         tail.read()
         state = held.state(path, tail.step, seen.steps)
-        last, rate = tail.last, tail.last.get("images_per_second")
+        last, rate = tail.last, number_in(tail.last, "images_per_second")
         left = None
         if state == "running" and rate and seen.steps > tail.step:
             left = (seen.steps - tail.step) * seen.batch / rate
@@ -97,9 +98,9 @@ class Overview:
             images=seen.images,
             step=tail.step,
             steps=seen.steps,
-            loss=_number(last.get("loss")),
-            knn=_number(last.get("knn")),
-            images_per_second=_number(rate),
+            loss=number_in(last, "loss"),
+            knn=number_in(last, "knn"),
+            images_per_second=rate,
             seconds_left=left,
             level="bad" if seen.trouble else str(last.get("level", "none")),
             health=health,
@@ -125,10 +126,6 @@ def _about(seen: _Seen, path: Path) -> None:
     except (MocoError, ValueError, ZeroDivisionError) as error:
         seen.trouble = str(error).splitlines()[0]
     seen.mark = mark
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def as_json(lines: list[Line]) -> str:

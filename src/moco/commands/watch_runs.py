@@ -11,6 +11,7 @@ from typing import Any
 
 from moco.commands.overview import Overview, as_row
 from moco.commands.tell import Silent, Teller
+from moco.errors import MocoError
 from moco.loopback import NOT_FOUND, Answer, Asked, Loopback
 from moco.pages.live import POLICY, SCRIPTS, details, small_curve, watch_html
 from moco.pages.style import script
@@ -92,4 +93,7 @@ class Watch:
             tail = self.overview.tail(name)
         if tail is None:
             return NOT_FOUND
-        return Answer(details(readable_rows(tail.path)[0], tail.lines), _JSON)
+        try:
+            return Answer(details(readable_rows(tail.path)[0], tail.lines), _JSON)
+        except MocoError as error:
+            return Answer(details([], [str(error)]), _JSON)

@@ -11,7 +11,7 @@ import numpy as np
 from moco.pages.contrasted import Contrasted, first_is_easy, own_of
 from moco.pages.drawing import Floats, Line, Plot, csv, svg
 from moco.recipe import Recipe
-from moco.run.log import Row
+from moco.run.log import Row, number_in
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,9 @@ def curves(rows: Sequence[Row], recipe: Recipe | None = None) -> list[Group]:
 
 def series(rows: Sequence[Row], name: str) -> tuple[Floats, Floats]:
     """Steps and values of one quantity, without the rows that do not have it."""
-    points = [(row["step"], row[name]) for row in rows if _number(row.get(name))]
+    points = [(row["step"], value) for row in rows if (value := number_in(row, name)) is not None]
     steps, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
     return steps, values
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _loss(rows: Sequence[Row], asked: Contrasted) -> list[Curve]:
@@ -100,7 +96,7 @@ def _filling_end(rows: Sequence[Row]) -> float | None:
 
 def _settled(rows: Sequence[Row], name: str) -> Floats:
     """The values from when the dictionary is full, which a picture is scaled to; all, where these are few."""
-    full = series([row for row in rows if not _number(row.get("filled")) or row["filled"] >= 1], name)[1]
+    full = series([row for row in rows if (filled := number_in(row, "filled")) is None or filled >= 1], name)[1]
     return full if len(full) >= 5 else series(rows, name)[1]
 
 

@@ -68,7 +68,8 @@ function drawn(svg) { // as the server drew it, with all names escaped
 }
 
 async function fill(name) {
-  const told = await (await fetch(`run.json?run=${encodeURIComponent(name)}`)).json();
+  const told = await fetch(`run.json?run=${encodeURIComponent(name)}`).then((given) => given.json())
+    .catch(() => ({ groups: [], lines: ["its log cannot be shown now"] }));
   const detail = open.get(name);
   if (!detail) return;
   detail.firstChild.replaceChildren(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -73,7 +74,8 @@ def flatten(part: object, prefix: str = "") -> dict[str, Any]:
 
 def _override(part: Any, tree: dict[str, Any], where: str) -> Any:
     names = [field.name for field in dataclasses.fields(part)]
-    kinds = typing.get_type_hints(type(part))
+    kind: Any = type(part)
+    kinds = _kinds(kind)
     values: dict[str, Any] = {}
     for name, value in tree.items():
         if name not in names:
@@ -86,6 +88,12 @@ def _override(part: Any, tree: dict[str, Any], where: str) -> Any:
         else:
             values[name] = _build(kinds[name], _plain(value), f"{where}{name}")
     return dataclasses.replace(part, **values)
+
+
+@functools.cache
+def _kinds(part: Any) -> dict[str, Any]:
+    """The types of a part's fields; kept, as thousands of recipes are read for one table."""
+    return typing.get_type_hints(part)
 
 
 def _plain(value: object) -> Any:
@@ -120,7 +128,7 @@ def _build(kind: Any, data: Any, where: str) -> Any:
 
 
 def _build_part(part: Any, data: dict[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(part)
+    hints = _kinds(part)
     if unknown := data.keys() - hints.keys():
         raise MocoError(f"{where}: unknown field {', '.join(sorted(unknown))}; {part.__name__} has {', '.join(hints)}")
     missing_default = dataclasses.MISSING

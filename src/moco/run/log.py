@@ -17,14 +17,14 @@ _RECENT = 500
 
 def readable_rows(path: Path) -> tuple[list[Row], int]:
     """The rows of a log for whoever only looks, and how many damaged lines are left out beside a last one cut short."""
-    rows = [_row(line) for line in _lines(path)]
+    rows = [row_of(line) for line in _lines(path)]
     return [row for row in rows if row is not None], sum(row is None for row in rows[:-1])
 
 
 def read_log(path: Path) -> list[Row]:
     """The rows of a log; a last line that a crash cut short is left out. Raises MocoError where another is damaged."""
     lines = _lines(path)
-    rows = [_row(line) for line in lines]
+    rows = [row_of(line) for line in lines]
     for number, (line, row) in enumerate(zip(lines[:-1], rows, strict=False), 1):
         if row is None:
             raise MocoError(
@@ -35,16 +35,31 @@ def read_log(path: Path) -> list[Row]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Of a log; none where there is none."""
-    return path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n") if path.exists() else []
+    """Of a log; none where there is none. Raises MocoError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise MocoError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
-def _row(line: str) -> Row | None:
+def row_of(line: str | bytes) -> Row | None:
+    """A row of a log; None where the line is none."""
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+    step = row.get("step") if isinstance(row, dict) else None
+    return row if type(step) is int and 0 <= step < 1 << 53 else None
+
+
+def number_in(row: Row, name: str) -> float | None:
+    """A finite number of a row; None where it has none of this name, or something else."""
+    value = row.get(name)
+    if not isinstance(value, int | float) or abs(value) > 1e300 or math.isnan(value):
+        return None
+    return float(value)
 
 
 class Log:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moco.run.log import Row
+from moco.run.log import Row, number_in, row_of
 
 WHOLE = 1 << 16
 """Bytes up to which a log is read whole at first; of a longer one samples, and its end."""
@@ -84,17 +83,8 @@ class Tail:
         self.step = row["step"]
         self.last |= {name: value for name, value in row.items() if value is not None}
         self.lines = [*self.lines[-11:], line.decode("utf-8", "replace")]
-        if isinstance(row.get("loss"), int | float):
+        if (loss := number_in(row, "loss")) is not None:
             if self.rows % self._every == 0 or not self.losses:
-                self.losses.append((row["step"], float(row["loss"])))
+                self.losses.append((row["step"], loss))
             if len(self.losses) > 2 * POINTS:
                 self.losses, self._every = self.losses[::2], 2 * self._every
-
-
-def row_of(line: bytes) -> Row | None:
-    """A row of a log; None where the line is none."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
