@@ -63,7 +63,7 @@ def tab(browser):
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
         contexts.append(context)
         one = Tab(context.new_page())
-        one.page.set_default_timeout(20_000)
+        one.page.set_default_timeout(60_000)
         one.page.on("request", lambda r: r.url.startswith(("data:", "blob:")) or one.asked.append(r.url))
         one.page.on("pageerror", lambda error: one.errors.append(str(error)))
         one.page.on("console", lambda said: said.type == "error" and one.errors.append(said.text))

@@ -149,6 +149,7 @@ def test_the_live_page_grows_and_takes_no_name_for_html(folder, tab):
         with (folder / "a" / "running" / "log.jsonl").open("a") as log:
             log.write('{"step": 77, "epoch": 0, "loss": 1.5}\n')
         page.wait_for_selector("#runs tbody tr >> text=77 of 100")
+        assert page.evaluate("document.activeElement.textContent") == "a/running", "who uses keys stays where they are"
         page.fill("#filter", "finished")
         assert page.locator("#runs .run").count() == 1
         assert seen.errors == []

@@ -229,7 +229,7 @@ of("by-name").addEventListener("submit", async (event) => {
   const rows = await ask(
     `SELECT __row AS row FROM ${facts.table} WHERE contains(lower(file), lower(${quoted(part)})) ORDER BY file LIMIT ${MOST}`);
   if (rows.length) await show(rows, `Named like ${part}`, () => "");
-  say(rows.length ? `${rows.length === MOST ? "The first " : ""}${rows.length} files.` : "No file has this in its name.");
+  say(rows.length ? `${rows.length === MOST ? "The first " : ""}${rows.length} ${rows.length === 1 ? "file" : "files"} with this in the name.` : "No file has this in its name.");
 });
 
 // ---- the widget, which takes us for a notebook

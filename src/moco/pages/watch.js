@@ -10,8 +10,8 @@ let version = 0, total = 0;
 
 function left(seconds) {
   if (seconds === null) return "";
-  if (seconds < 90) return `${Math.round(seconds)} s left`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min left` : `${(seconds / 3600).toFixed(1)} h left`;
+  if (seconds < 90) return ` · ${Math.round(seconds)} s left`;
+  return seconds < 5400 ? ` · ${Math.round(seconds / 60)} min left` : ` · ${(seconds / 3600).toFixed(1)} h left`;
 }
 
 const number = (n) => n.toLocaleString("en");
@@ -39,12 +39,14 @@ function draw(run) {
     cell({}, run.recipe),
     cell({},
       make("progress", { max: run.steps || 1, value: Math.min(run.step, run.steps || 1), "aria-label": "steps made" }),
-      make("div", { class: "small soft" }, `${number(run.step)}${run.steps ? ` of ${number(run.steps)}` : ""} ${left(run.seconds_left)}`)),
+      make("div", { class: "small soft" }, `${number(run.step)}${run.steps ? ` of ${number(run.steps)}` : ""}${left(run.seconds_left)}`)),
     cell({ class: "loss" }, spark(run.curve), make("span", { class: "small soft" }, run.loss === null ? "" : run.loss.toFixed(3))),
     cell({ class: "number" }, run.knn === null ? "" : `${(100 * run.knn).toFixed(1)}%`),
     cell({ class: `judged small level-${run.level}`, style: "padding-left: 16px" }, ...health));
-  rows.get(run.run)?.replaceWith(row);
+  const old = rows.get(run.run), focused = old?.contains(document.activeElement);
+  old?.replaceWith(row);
   rows.set(run.run, row);
+  if (focused) row.querySelector("button").focus({ preventScroll: true });
   return row;
 }
 
@@ -84,10 +86,11 @@ function arrange() {
   const shown = [...runs.values()]
     .filter((run) => (!state || run.state === state) && (run.run + " " + run.recipe).toLowerCase().includes(words))
     .sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.run < b.run ? -1 : 1));
-  body.replaceChildren(...shown.slice(0, MOST).flatMap((run) => {
+  const lines = shown.slice(0, MOST).flatMap((run) => {
     const row = rows.get(run.run) ?? draw(run);
     return open.has(run.run) ? [row, open.get(run.run)] : [row];
-  }));
+  });
+  if (lines.length !== body.children.length || lines.some((line, n) => line !== body.children[n])) body.replaceChildren(...lines);
   const running = [...runs.values()].filter((run) => run.state === "running").length;
   of("said").textContent = `${number(total)} ${total === 1 ? "run" : "runs"}, ${number(running)} running; ${new Date().toLocaleTimeString("en-GB")}`;
   of("more").textContent = shown.length > MOST ? `The first ${MOST} of ${number(shown.length)} are shown; a part of a name finds the others.` : "";
