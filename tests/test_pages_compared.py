@@ -103,6 +103,16 @@ def test_evaluations_of_one_kind_are_one_table_of_the_encoders_themselves():
     assert [row.name for row in second.rows] == ["a"]
 
 
+def test_what_is_said_of_one_encoder_is_said_by_its_name():
+    told = [replace(result(0.5), note=f"this encoder minus pixels is {n}") for n in (1, 2)]
+    runs = [Compared(name, v2(), rows(), [one]) for name, one in zip("ab", told, strict=True)]
+    (table,) = tables(runs)
+    assert table.note == "a: this encoder minus pixels is 1\nb: this encoder minus pixels is 2"
+    quick = [Compared(name, v2(), rows(), [replace(result(0.5), note="a quick look")]) for name in "ab"]
+    assert tables(quick)[0].note == "a quick look"
+    assert "a: this encoder minus pixels is 1</p>" in compare_html(runs, [], 0, [])
+
+
 def test_many_runs_have_colours_and_then_dashes():
     assert tone(0) == "run0"
     assert tone(TONES) == "run0 dashed"

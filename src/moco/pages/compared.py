@@ -188,8 +188,17 @@ def tables(runs: Sequence[Compared]) -> list[Table]:
     for judged in kinds.values():
         first = judged[0][1]
         rows: dict[str, list[Cell]] = {run.name: next(iter(result.rows.values())) for run, result in judged}
-        made.append(table_of(replace(first, rows=rows, contenders={}, when="", device="", seconds=0.0)))
+        made.append(
+            table_of(replace(first, rows=rows, note=_note(judged), contenders={}, when="", device="", seconds=0.0))
+        )
     return made
+
+
+def _note(judged: Sequence[tuple[Compared, Result]]) -> str:
+    """What must be known of all alike; else a line for each run, as a note may speak of this encoder."""
+    if len(judged) > 1 and len({result.note for _, result in judged}) == 1:
+        return judged[0][1].note
+    return "\n".join(f"{run.name}: {result.note}" for run, result in judged if result.note)
 
 
 def compare_html(runs: Sequence[Compared], alike: Sequence[Alike], searched: int, notes: Sequence[str]) -> str:
