@@ -194,9 +194,8 @@ class RunDirectory:
 def _hold(file: IO[str], text: str) -> None:
     """Let the file of a lock hold nothing but this; a full disk does not matter."""
     with contextlib.suppress(OSError):
-        file.truncate(0)
-        file.write(text)
-        file.flush()
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), text.encode())  # without a buffer, which would fail again when it is closed
 
 
 def find_run(path: Path) -> RunDirectory:
