@@ -1,10 +1,15 @@
 """Files that cannot be opened say why, and none of them runs code."""
 
+import enum
+import functools
+import json
 import os
 import pickle
 import subprocess
 import sys
+import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +97,111 @@ def test_a_pickle_cannot_change_the_functions_it_may_call():
     assert not hasattr(call, "__dict__")
     with pytest.raises(pickle.UnpicklingError, match="change a function"):
         call.__setstate__((None, {"__defaults__": (1,)}))
+
+
+def library_of(*kinds):
+    """The classes in a module that is not there to be imported when a file of them is read."""
+    room = types.ModuleType("acme.kinds")
+    for kind in kinds:
+        kind.__module__, kind.__qualname__ = "acme.kinds", kind.__name__
+        setattr(room, kind.__name__, kind)
+    return {"acme": types.ModuleType("acme"), "acme.kinds": room}
+
+
+class Mode(enum.Enum):
+    SLOW = 1
+
+
+class Callback:
+    def called(self):
+        """Pickled as getattr(Callback(), 'called')."""
+
+
+class Member:
+    def __reduce__(self):
+        return getattr, (Mode, "SLOW")  # as Python 3.11 writes Mode.SLOW
+
+
+class Derived(torch.Tensor):
+    pass
+
+
+def as_derived(w):
+    return {k: v.as_subclass(Derived) for k, v in w.items()}
+
+
+def with_attributes(w):
+    found = {k: v.clone() for k, v in w.items()}
+    for tensor in found.values():
+        tensor.tag = "sharded"
+    return found
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda w: {"state_dict": w, "hyper_parameters": {"hook": Callback().called, "mode": Mode.SLOW, "m": Member()}},
+        lambda w: {"state_dict": w, "activation": functools.partial(torch.nn.ReLU, inplace=True), "room": Path("/x")},
+        as_derived,
+        with_attributes,
+    ],
+)
+def test_what_training_scripts_save_beside_weights_is_left_unmade(content, monkeypatch, tmp_path):
+    net = resnet()
+    rooms = library_of(Mode, Callback, Derived)
+    with monkeypatch.context() as there:
+        for name, room in rooms.items():
+            there.setitem(sys.modules, name, room)
+        torch.save(content(net.state_dict()), tmp_path / "x.pth")
+    assert torch.equal(open_encoder(tmp_path / "x.pth").backbone.conv1.weight, net.conv1.weight)
+
+
+@pytest.mark.parametrize("content", [lambda net: net, lambda net: {"state_dict": net.state_dict()}])
+@pytest.mark.parametrize("how", ["pickle", "torch before 1.6"])
+def test_tensors_and_modules_that_were_pickled_in_old_ways_are_opened(content, how, tmp_path):
+    net = resnet()
+    if how == "pickle":
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps(content(net)))
+    else:
+        torch.save(content(net), tmp_path / "x.pkl", _use_new_zipfile_serialization=False)
+    assert torch.equal(open_encoder(tmp_path / "x.pkl").backbone.conv1.weight, net.conv1.weight)
+
+
+def test_buffers_that_a_module_does_not_save_are_none_of_a_pickled_one(tmp_path):
+    net = resnet()
+    net.layer1.register_buffer("mask", torch.zeros(4), persistent=False)
+    torch.save(net, tmp_path / "x.pth")
+    assert "layer1.mask" not in contents(read_file(tmp_path / "x.pth")).tensors
+    assert torch.equal(open_encoder(tmp_path / "x.pth").backbone.conv1.weight, net.conv1.weight)
+
+
+def test_weights_in_parts_are_joined_by_their_index(tmp_path):
+    save = pytest.importorskip("safetensors.torch").save_file
+    net = trunk(resnet().state_dict())
+    parts = {name: f"model-{n % 2}.safetensors" for n, name in enumerate(net)}
+    for part in set(parts.values()):
+        save({k: v for k, v in net.items() if parts[k] == part}, tmp_path / part)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": parts}, indent=2))
+    for named in (index, tmp_path):  # a folder of accelerate has no config.json
+        assert torch.equal(open_encoder(named).backbone.conv1.weight, net["conv1.weight"])
+    (tmp_path / "model-1.safetensors").unlink()
+    with pytest.raises(MocoError, match=r"there is no file .*model-1\.safetensors"):
+        open_encoder(tmp_path)
+
+
+def test_what_one_of_several_processes_wrote_is_told_to_be_joined(tmp_path):
+    names = {"module." + k: torch.zeros(0) for k in trunk(resnet().state_dict())}
+    torch.save({"module": names, "ds_version": "0.14"}, tmp_path / "x.pt")
+    with pytest.raises(MocoError, match=r"has names and no numbers .*zero_to_fp32\.py"):
+        open_encoder(tmp_path / "x.pt")
+    (tmp_path / "dcp").mkdir()
+    for name in (".metadata", "__0_0.distcp"):
+        (tmp_path / "dcp" / name).write_bytes(b"PK")
+    with pytest.raises(MocoError, match=r"format_utils dcp_to_torch .*dcp FILE joins them"):
+        open_encoder(tmp_path / "dcp")
+    with pytest.raises(MocoError, match="what one of several processes wrote; name its folder"):
+        open_encoder(tmp_path / "dcp" / "__0_0.distcp")
 
 
 def test_half_a_checkpoint_is_refused_by_name(tmp_path):

@@ -66,6 +66,14 @@ def test_a_head_of_any_name_is_none_of_the_backbone_and_a_part_within_is(net):
     assert why.extra == ("layer2.0.gate.weight",)
 
 
+@pytest.mark.parametrize("more", ["conv2.weight", "bn2.bias", "layer5.0.conv1.weight"])
+def test_names_that_count_on_beside_the_backbone_are_no_head(net, more):
+    """A first convolution in three parts, or a fifth stage: other networks, whose names hold a ResNet's."""
+    found, near = backbones(outlines(net | {more: torch.zeros(4, 4, 1, 1), "fc2.weight": torch.zeros(4, 4)}), {})
+    assert found == []
+    assert near[0].why.told == f"1 tensors go on where it ends ({more})"
+
+
 def test_an_outline_takes_no_memory():
     net = Architecture("resnet50w256", lambda: make_backbone("resnet50w256")).outline  # 1.4 GiB of weights
     assert {p.device.type for p in net.parameters()} == {"meta"}

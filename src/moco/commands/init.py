@@ -22,16 +22,17 @@ from moco.backbones import make_backbone
 from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Contents, Tensors, contents
-from moco.foreign.files import read_file, read_folder
+from moco.foreign.files import read_file, read_folder, read_place
 from moco.foreign.hub import fetch
 from moco.foreign.official import Official, read_official
 from moco.foreign.official_v3 import OfficialV3, read_official_v3
 from moco.foreign.open import find_backbone
 from moco.foreign.prefixes import below
+from moco.foreign.settings import refuse_what_shapes_hide, words_of
 from moco.recipe import Queue, Recipe, channels_of
 from moco.run.directory import BEGINNING, RunDirectory, is_run
 from moco.run.encoder_file import FORMAT, read_encoder
-from moco.run.load import split_prefix
+from moco.run.load import named_architecture, split_model, split_prefix
 from moco.run.tensors import read_tensors
 
 
@@ -87,25 +88,26 @@ def read_init(given: str) -> Init:
 
     Raises MocoError where it cannot be opened, fits nothing, or a hub cannot be reached.
     """
-    for library in ("torchvision:", "timm:"):
-        if given.startswith(library):
-            name, _, file = given.removeprefix(library).partition("=")
-            full = name if library == "torchvision:" else f"timm:{name}"
-            architecture = Architecture(full, partial(make_backbone, full), full)
-            if not file:
-                weights = fetch(library, name)
-                return _of_contents(given, "", _digest_of(weights), Contents(dict(weights)), None, architecture)
-            place, asked = split_prefix(file)
-            return _of_contents(given, place, _digest(place), contents(read_file(place)), asked, architecture)
+    if (model := split_model(given)) is not None:
+        name, file = model
+        if not file:
+            weights = fetch(name)
+            held = Contents(dict(weights))
+            return _of_contents(given, "", _digest_of(weights), held, None, named_architecture(name))
+        place, asked = split_prefix(file)
+        held = contents(read_place(place))
+        return _of_contents(given, place, _digest(_largest(place)), held, asked, named_architecture(name))
     place, asked = split_prefix(given)
     if not place.exists():
         raise MocoError(f"--init {given}: there is no such file or run; models are torchvision:NAME or timm:NAME")
     if place.is_dir() and is_run(place):
         return _of_run(given, RunDirectory(place))
     if place.is_dir():
-        data, _ = read_folder(place)
-        largest = max(place.iterdir(), key=lambda file: file.stat().st_size)
-        return _of_contents(given, place, _digest(largest), contents(data), asked, None)
+        data, settings = read_folder(place)
+        refuse_what_shapes_hide(settings)
+        held = contents(data)
+        held.words |= words_of(settings)
+        return _of_contents(given, place, _digest(_largest(place)), held, asked, None)
     held = contents(read_file(place))
     if held.words.get("format") == FORMAT and asked is None:
         return _of_encoder(given, place, {})
@@ -203,6 +205,11 @@ def _same_file(given: str, saved: Mapping[str, Any]) -> bool:
     place, _ = split_prefix(given)
     place = place / "encoder.pt" if place.is_dir() else place
     return place.is_file() and _digest(place) == saved["digest"]
+
+
+def _largest(place: Path) -> Path:
+    """The file itself, or that of a folder which holds most of its weights."""
+    return max(place.iterdir(), key=lambda file: file.stat().st_size) if place.is_dir() else place
 
 
 def _digest(file: Path) -> str:

@@ -77,6 +77,26 @@ def misfit(tensors: Tensors, architecture: Architecture) -> Misfit | None:
     return Misfit(missing, extra, wrong, "; ".join(lines))
 
 
+def one_more(tensors: Tensors, architecture: Architecture) -> Misfit | None:
+    """Names beside a backbone that count on where its own end, as `conv2` beside `conv1` or `layer5` beside `layer4`.
+
+    Those are no head: the network has a longer beginning or end. None where there are none such.
+    """
+    roots = {name.split(".")[0] for name in architecture.outline.state_dict()}
+    counted = {root.rstrip("0123456789") for root in roots if root[-1].isdigit()} - {""}
+    names = {name: name.split(".")[0] for name in tensors}
+    extra = tuple(
+        name
+        for name, root in names.items()
+        if root not in roots
+        and root[-1:].isdigit()
+        and root.rstrip("0123456789") in counted
+        and "num_batches" not in name
+    )
+    told = f"{len(extra)} tensors go on where it ends ({', '.join(extra[:3])})"
+    return Misfit((), extra, (), told) if extra else None
+
+
 def _own(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()

@@ -63,8 +63,10 @@ def _walk_object(data: Inert, place: tuple[str, ...], found: Contents, above: se
     """An nn.Module that was pickled whole has the names of its state dict; others those of their fields."""
     state = data.state if isinstance(data.state, dict) else {}
     if {"_parameters", "_buffers", "_modules"} <= state.keys():
+        passing = state.get("_non_persistent_buffers_set") or ()
         for part in ("_parameters", "_buffers", "_modules"):
-            _walk(state[part], place, found, above)
+            inside = state[part]
+            _walk({k: v for k, v in inside.items() if k not in passing or part != "_buffers"}, place, found, above)
         return
     for inner in (data.items, data.state, data.arguments):
         _walk(inner, place, found, above)

@@ -9,6 +9,8 @@ _MARKS = (
     (r"attnpool\.", "CLIP's ResNet, which pools by attention"),
     (r"transformer\.resblocks\.\d+\.attn\.in_proj_weight$", "CLIP's vision transformer"),
     (r"rope_embed\.periods$", "DINOv3's vision transformer, which turns its queries and keys by their places"),
+    (r"embeddings\.patch_embedding\.weight$", "Hugging Face's CLIP or SigLIP"),
+    (r"embeddings\.distillation_token$", "Hugging Face's distilled DeiT"),
     (r"encoder\.layer\.\d+\.lambda_1$", "Hugging Face's BEiT"),
     (r"attention\.self\.relative_position_bias_table$", "Hugging Face's Swin transformer"),
     (r"layers\.0\.downsample\.reduction\.weight$", "a Swin transformer by its authors' names, which timm's are not"),

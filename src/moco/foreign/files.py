@@ -28,6 +28,15 @@ _NOT_WEIGHTS = {
     b"BZh": "is compressed; unpack it first (bunzip2)",
     b"\xfd7zXZ": "is compressed; unpack it first (unxz)",
 }
+_FOLDER = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin.index.json",
+)
+"""What Hugging Face's libraries call the weights of a model, whole or in parts."""
+
 _POINTER = b"version https://git-lfs"
 
 
@@ -76,6 +85,10 @@ def _refuse_what_are_no_weights(path: Path, start: bytes) -> None:
             f"{path} is a pointer of Git LFS, not the weights it stands for; in its repository, "
             f"git lfs pull --include {path.name} fetches them"
         )
+    if path.suffix == ".distcp":
+        raise MocoError(
+            f"{path} is what one of several processes wrote; name its folder to be told how they are joined"
+        )
     for magic, why in _NOT_WEIGHTS.items():
         if start.lstrip().startswith(magic):
             raise MocoError(f"{path} {why}")
@@ -91,6 +104,8 @@ def _read(path: Path, start: bytes) -> Any:
     if start.startswith(b"\x80"):
         with path.open("rb") as file:
             return Unpickler(file, encoding="latin1").load()
+    if start.startswith(b"{") and (parts := _parts(path)):
+        return _joined(path.parent, parts)
     if start.startswith(b"\x93NUMPY"):
         raise MocoError(f"{path} is one array, not named weights")
     raise MocoError(f"{path} is not a file of weights that is known (its first bytes are {start[:8]!r})")
@@ -121,26 +136,49 @@ def _safetensors(path: Path) -> Any:
 
 
 def read_folder(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """The data of a Hugging Face folder's weights, and its settings: config.json with preprocessor_config.json.
+    """The data of a folder of one model's weights, and its settings: config.json with preprocessor_config.json.
 
-    Raises MocoError for a folder of anything else.
+    Hugging Face's folders, and those of its `accelerate`, which have no settings. Raises MocoError for a folder of
+    anything else.
     """
-    config = folder / "config.json"
-    for name in ("model.safetensors", "pytorch_model.bin", "pytorch_model.safetensors"):
-        if config.exists() and (folder / name).exists():
-            return read_file(folder / name), _json(config) | _json(folder / "preprocessor_config.json")
-    for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
-        if config.exists() and (folder / name).exists():
-            parts = sorted(set(_json(folder / name).get("weight_map", {}).values()))
-            whole: dict[str, Any] = {}
-            for part in parts:
-                whole |= read_file(folder / part)
-            return whole, _json(config) | _json(folder / "preprocessor_config.json")
-    raise MocoError(f"{folder} is a folder, neither a run nor a Hugging Face model{files_in(folder)}")
+    if (file := _weights_in(folder)) is None:
+        raise MocoError(f"{folder} is a folder, neither a run nor a Hugging Face model{files_in(folder)}")
+    return read_file(file), _json(folder / "config.json") | _json(folder / "preprocessor_config.json")
+
+
+def holds_weights(folder: Path) -> bool:
+    """Whether a folder is one model's, by the names that Hugging Face's libraries give to its files."""
+    return _weights_in(folder) is not None
+
+
+def _weights_in(folder: Path) -> Path | None:
+    files = (folder / name for name in _FOLDER)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _parts(index: Path) -> list[str]:
+    """The files among which the tensors of a model are divided, by its index; none where a file is no index."""
+    named = _json(index).get("weight_map")
+    return sorted(set(named.values())) if isinstance(named, dict) else []
+
+
+def _joined(folder: Path, parts: list[str]) -> dict[str, Any]:
+    whole: dict[str, Any] = {}
+    for part in parts:
+        whole |= read_file(folder / part)
+    return whole
+
+
+def read_place(place: Path) -> Any:
+    """The data of a file of weights, or of a folder of one model's."""
+    return read_folder(place)[0] if place.is_dir() else read_file(place)
 
 
 def files_in(folder: Path) -> str:
-    """For the end of a sentence: which files of weights a folder has; empty where it has none."""
+    """For the end of a sentence: which files of weights a folder has, or how they are joined; else empty."""
+    if (folder / ".metadata").is_file():
+        made = f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} FILE"
+        return f"; its parts were written by processes of their own: {made} joins them"
     kinds = (".bin", ".ckpt", ".pkl", ".pt", ".pth", ".safetensors", ".tar", ".torch")
     files = sorted(p.name for p in folder.iterdir() if p.suffix in kinds)
     return f"; it holds {', '.join(files[:4])}: name one of them" if files else ""

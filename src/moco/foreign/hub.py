@@ -12,13 +12,13 @@ from moco.backbones import refuse_unknown
 from moco.errors import MocoError
 
 
-def fetch(library: str, name: str) -> dict[str, Tensor]:
-    """The weights of `torchvision:` or `timm:` NAME, by the library's names.
+def fetch(name: str) -> dict[str, Tensor]:
+    """The weights of a model of torchvision or of `timm:NAME`, by the library's names.
 
     Raises MocoError where there are none, and where they cannot be fetched: then with the address of the file.
     """
-    refuse_unknown(name if library == "torchvision:" else f"timm:{name}")
-    return _torchvision(name) if library == "torchvision:" else _timm(name)
+    refuse_unknown(name)
+    return _timm(name.removeprefix("timm:")) if name.startswith("timm:") else _torchvision(name)
 
 
 def _torchvision(name: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import importlib
+import io
 import pickle
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
@@ -48,7 +49,10 @@ _CARRIED = {
     "weakref",
     "zoneinfo",
 }
-"""Modules of the standard library whose objects checkpoints carry as data; those are not made either."""
+"""Modules of the standard library whose objects checkpoints carry as data; those are not made either.
+
+Nor is anything looked up by `getattr`, which is how pickles name a bound method or a member of an enumeration.
+"""
 
 
 class Refused(pickle.UnpicklingError):
@@ -59,6 +63,8 @@ class Inert:
     """An object that was not made: the name of its class, and what it would have been made of."""
 
     name = "object"
+    dump_patches = False
+    """Of a module's class; torch asks for it in files of before version 1.6."""
     arguments: tuple[Any, ...]
     items: dict[Any, Any]
     state: Any
@@ -115,7 +121,7 @@ def allowed(module: str, name: str) -> Any:
     if module == "numpy.dtypes" and isinstance(kind := getattr(np.dtypes, name, None), type):
         return kind
     top = module.split(".")[0]
-    if top in sys.stdlib_module_names and top not in _CARRIED:
+    if (module, name) != ("builtins", "getattr") and top in sys.stdlib_module_names and top not in _CARRIED:
         raise Refused(f"it asks to call {module}.{name}, which is not data but code")
     return type("Inert", (Inert,), {"name": f"{module}.{name}"})
 
@@ -140,6 +146,8 @@ def _functions() -> dict[tuple[str, str], Callable[..., Any]]:
         ("torch._utils", "_rebuild_parameter"): _first,
         ("torch._utils", "_rebuild_parameter_with_state"): _first,
         ("torch._utils", "_rebuild_qtensor"): _quantised,
+        ("torch._tensor", "_rebuild_from_type_v2"): _plain_tensor,
+        ("torch.storage", "_load_from_bytes"): _storage,
         ("torch", "device"): torch.device,
         ("torch", "Size"): torch.Size,
         ("_codecs", "encode"): _encoded,
@@ -155,6 +163,16 @@ def _functions() -> dict[tuple[str, str], Callable[..., Any]]:
 
 def _first(data: Any, *rest: Any) -> Any:
     return data
+
+
+def _plain_tensor(function: Callable[..., Any], kind: Any, arguments: Any, state: Any) -> Any:
+    """Of a class derived from Tensor, or with attributes of its own: the tensor alone."""
+    return function(*arguments)
+
+
+def _storage(content: bytes) -> Any:
+    """What a tensor is made of where `pickle` wrote it and not `torch.save`: a file of before torch 1.6 within."""
+    return torch.load(io.BytesIO(content), map_location="cpu", pickle_module=InertPickle, weights_only=False)
 
 
 def _empty(*factory: Any) -> dict[Any, Any]:

@@ -83,6 +83,8 @@ def other_channels(inside: Tensors, one: Architecture, why: Misfit) -> Architect
 
 
 def _fits(tensors: Tensors, name: str) -> Iterator[tuple[str, Architecture]]:
+    if not _usable(name):
+        return
     one = architecture(name)
     for prefix, inside in _below(tensors, first_name(one)):
         why = misfit(inside, one)

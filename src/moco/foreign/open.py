@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +14,8 @@ from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Contents, Tensors
 from moco.foreign.elsewhere import made_elsewhere
 from moco.foreign.prefixes import LISTED, Found, Near, backbones, backbones_named, below, beside, choose, once
-from moco.foreign.resnets import PlannedResNet, read_plan
+from moco.foreign.told import as_told, heads_of, refuse_what_computes_otherwise
+from moco.recipe.vit import vit_name
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,23 @@ def find_backbone(held: Contents, path: Path, asked: str | None = None, named: A
     if not shapes:
         told = f"; it holds objects of {', '.join(sorted(held.objects)[:3])}" if held.objects else ""
         raise MocoError(f"{path} holds no tensors{told}")
+    _refuse_what_is_not_there(shapes, path)
     found, near = backbones(shapes, held.words) if named is None else backbones_named(shapes, named)
+    if not found and any(re.search("_rebuild_wrapper_subclass|ShardedTensor", name) for name in held.objects):
+        raise MocoError(f"{path} holds parts of tensors that several processes share (DTensor); save a full state dict")
     if not found:
         raise MocoError(f"{path} {_why_none(shapes, near, path, named)}")
     try:
         chosen = choose(found if asked else once(found, held.tensors), asked)
     except MocoError as error:
         raise MocoError(f"{path}: {error}; name one: {path}#PREFIX") from None
-    if named is not None:
-        _refuse_other_heads(chosen.architecture, named, path)
-        return chosen if chosen.architecture.channels != 3 else replace(chosen, architecture=named)
-    return _padded_like_solo_learn(chosen, shapes, held.words)
+    meant = as_told(chosen, held, shapes)
+    if named is None:
+        refuse_what_computes_otherwise(meant, held, path)
+        return meant
+    if vit_name(named.name or "") is None:
+        _refuse_other_heads(meant.architecture, named, path)
+    return chosen if chosen.architecture.channels != 3 else replace(chosen, architecture=named)
 
 
 def read_backbone(held: Contents, path: Path, asked: str | None = None, named: Architecture | None = None) -> Backbone:
@@ -122,11 +127,21 @@ def _notes(held: Contents, found: Found, used: set[str]) -> list[str]:
             f"{architecture.about} is the first of timm's models with these names and shapes; if it is another "
             "(tf_..., say, pads otherwise), timm:NAME=FILE says which"
         )
+    notes += found.notes
     if architecture.channels != 3:
         notes.append(
             f"its first convolution takes {architecture.channels} channels, in the order and scale it was trained on"
         )
     return notes
+
+
+def _refuse_what_is_not_there(shapes: Tensors, path: Path) -> None:
+    empty = [name for name, tensor in shapes.items() if tensor.numel() == 0]
+    if len(empty) > len(shapes) // 4:
+        raise MocoError(
+            f"{path} has names and no numbers ({', '.join(empty[:2])}, ...), as each process of FSDP or of DeepSpeed's "
+            "stage 3 writes them; join the parts first (zero_to_fp32.py, or a full state dict)"
+        )
 
 
 def _why_none(shapes: Tensors, near: list[Near], path: Path, named: Architecture | None) -> str:
@@ -148,31 +163,8 @@ def _why_none(shapes: Tensors, near: list[Near], path: Path, named: Architecture
 
 def _refuse_other_heads(found: Architecture, named: Architecture, path: Path) -> None:
     """Heads of attention have no shape of their own: what the file tells of them must be what the named net has."""
-    told, has = _heads(found.outline), _heads(named.outline)
+    told, has = heads_of(found.outline), heads_of(named.outline)
     if told and has and told != has:
         raise MocoError(
             f"{path}: its attention has {max(told)} heads, {named.about} has {max(has)}; give the file alone"
         )
-
-
-def _heads(net: nn.Module) -> set[int]:
-    counts = (getattr(module, "num_heads", None) for module in net.modules())
-    return {count for count in counts if isinstance(count, int)}
-
-
-def _padded_like_solo_learn(found: Found, shapes: Tensors, words: Mapping[str, Any]) -> Found:
-    """solo-learn pads the small first convolution by 2 where all others pad by 1; told by what lies beside it."""
-    above = found.prefix.removesuffix("backbone.").removesuffix("encoder.")
-    parts = {name[len(above) :].split(".")[0] for name in shapes if name.startswith(above)}
-    lightning = any("lightning" in word and "version" in word for word in words)
-    if found.architecture.stem != "small" or not lightning or not {"projector", "classifier"} <= parts:
-        return found
-    plan = read_plan(found.translate(below(shapes, found.prefix)))
-    assert plan is not None
-    architecture = replace(
-        found.architecture,
-        about=f"{found.architecture.about} with solo-learn's padding of 2",
-        make=partial(PlannedResNet, plan, 2),
-        name=None,
-    )
-    return replace(found, architecture=architecture)

@@ -9,7 +9,7 @@ from typing import Any
 
 from moco.errors import MocoError
 from moco.foreign import convnexts, haiku, resnets, transformers
-from moco.foreign.architecture import Architecture, Misfit, misfit
+from moco.foreign.architecture import Architecture, Misfit, misfit, one_more
 from moco.foreign.containers import Tensors
 from moco.foreign.dialect import Dialect, Translate
 from moco.foreign.elsewhere import made_elsewhere
@@ -25,7 +25,8 @@ _FEW = 3
 """Tensors that may be strange in a file without its being taken for another model."""
 
 _QUERY = {"q", "query", "online", "student", "base"}
-_KEY = {"k", "key", "keys", "target", "teacher", "momentum", "ema", "averaged", "avg", "slow", "tm", "offline", "loss"}
+_KEY = {"k", "key", "keys", "target", "teacher", "momentum", "offline", "loss"}
+_KEY |= {"ema", "shadow", "averaged", "avg", "swa", "polyak", "slow", "tm"}
 """What libraries call the encoder that is trained, and the one that follows it."""
 
 
@@ -41,6 +42,8 @@ class Found:
     dialect: str
     landmark: str
     """The name of one of its tensors, as it is in the file."""
+    notes: tuple[str, ...] = ()
+    """What there is to say about it that its names and shapes do not."""
 
     @property
     def place(self) -> str:
@@ -68,10 +71,10 @@ def backbones(tensors: Tensors, words: Mapping[str, Any]) -> tuple[list[Found], 
     for dialect in DIALECTS:
         for prefix, landmark in dialect.prefixes(list(tensors)):
             inside = dialect.translate(below(tensors, prefix))
-            architecture = _read(dialect, inside, prefix, tensors)
+            architecture = dialect.read(inside)
             if architecture is None:
                 continue
-            why = misfit(inside, architecture)
+            why = misfit(inside, architecture) or one_more(inside, architecture)
             if why is None:
                 found.append(Found(prefix, architecture, dialect.translate, dialect.name, landmark))
             else:
@@ -98,7 +101,7 @@ def backbones_named(tensors: Tensors, named: Architecture) -> tuple[list[Found],
             if why is not None:
                 near.append(Near(prefix, named, why))
             elif prefix not in seen:
-                told = _read(dialect, inside, prefix, tensors) or named
+                told = dialect.read(inside) or named
                 found.append(Found(prefix, told, dialect.translate, dialect.name, landmark))
                 seen.add(prefix)
     return found, near
@@ -107,17 +110,6 @@ def backbones_named(tensors: Tensors, named: Architecture) -> tuple[list[Found],
 def _changed(why: Misfit) -> bool:
     """Not another model but a part of this one, or one with a tensor changed: models differ in each of their blocks."""
     return why.size <= _FEW or (bool(why.missing) and not why.extra and not why.wrong)
-
-
-def _read(dialect: Dialect, inside: Tensors, prefix: str, tensors: Tensors) -> Architecture | None:
-    """Heads of MoCo v3's ViT-S are half as wide as all others', which shapes cannot tell, and what is beside can."""
-    if dialect.read is transformers.read and prefix.endswith(("base_encoder.", "momentum_encoder.")):
-        return transformers.read(inside, heads=12 if _width(inside) == 384 else None)
-    return dialect.read(inside)
-
-
-def _width(inside: Tensors) -> int:
-    return int(inside["blocks.0.norm1.weight"].shape[0]) if "blocks.0.norm1.weight" in inside else 0
 
 
 def choose(found: Sequence[Found], asked: str | None) -> Found:

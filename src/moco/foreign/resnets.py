@@ -132,18 +132,33 @@ def read_plan(tensors: Tensors) -> Plan | None:
 
 
 def _children(tensors: Tensors) -> Tensors:
-    """Names of a Sequential of a ResNet's children, cut before its classifier: 0, 1, 4 to 7; without a pool, from 2."""
+    """Names of a Sequential of a ResNet's children, cut before its classifier: 0, 1, 4 to 7; without a pool, from 2.
+
+    What lies before the first stage is its beginning, however it is wrapped (OBoW: 0.Conv and 0.bn).
+    """
     stages = sorted({int(m[1]) for name in tensors if (m := re.match(r"(\d+)\.0\.conv1\.weight$", name))})
-    names = {"0": "conv1", "1": "bn1", **{str(n): f"layer{stage + 1}" for stage, n in enumerate(stages)}}
+    names = {str(n): f"layer{stage + 1}" for stage, n in enumerate(stages)}
+    begins = [n for n in tensors if (first := n.partition(".")[0]).isdigit() and int(first) < min(stages, default=0)]
+    modules = list(dict.fromkeys(name.rpartition(".")[0] for name in begins))
+    convolutions = [name.rpartition(".")[0] for name in begins if tensors[name].ndim == 4]
+    stem = {module: "conv1" if module in convolutions else "bn1" for module in modules}
+    stem = stem if len(modules) == 2 and len(convolutions) == 1 else {}
 
     def ours(name: str) -> str:
+        module, _, last = name.rpartition(".")
+        if module in stem:
+            return f"{stem[module]}.{last}"
         first, dot, rest = name.partition(".")
         return names.get(first, first) + dot + rest
 
     return _SHORTCUTS({ours(name): tensor for name, tensor in tensors.items()})
 
 
-_SHORTCUTS = renamed((r"^(layer\d\.\d+)\.shortcut\.", r"\1.downsample."))
+_SHORTCUTS = renamed(
+    (r"^(layer\d\.\d+)\.shortcut\.", r"\1.downsample."),
+    (r"\._mean$", ".running_mean"),  # Paddle's
+    (r"\._variance$", ".running_var"),
+)
 
 _DETECTRON2 = renamed(
     (r"^stem\.", ""),

@@ -8,7 +8,9 @@ from typing import Any
 from moco.errors import MocoError
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize
-from moco.recipe.vit import usual_heads
+
+_KINDS = {"resnet", "convnext", "vit", "vit_mae", "vit_msn", "ijepa", "dinov2", "dinov2_with_registers"}
+"""The `model_type` of what is made here."""
 
 
 def preprocess_of(settings: Mapping[str, Any], otherwise: Preprocess) -> Preprocess:
@@ -29,13 +31,18 @@ def preprocess_of(settings: Mapping[str, Any], otherwise: Preprocess) -> Preproc
 
 def refuse_what_shapes_hide(settings: Mapping[str, Any]) -> None:
     """Raise MocoError where a setting changes what the same shapes compute: another stride, activation or epsilon."""
-    for name in ("downsample_in_bottleneck", "downsample_in_first_stage"):
-        if settings.get(name):
-            raise MocoError(f"{name} is on in its config.json: a stride elsewhere than in torchvision's ResNet")
-    usual = {"vit": "gelu", "dinov2": "gelu", "convnext": "gelu", "resnet": "relu"}
     kind, activation = settings.get("model_type"), settings.get("hidden_act")
-    if kind in usual and activation not in (None, usual[str(kind)]):
-        raise MocoError(f"hidden_act is {activation} in its config.json; {usual[str(kind)]} is what is made here")
-    heads, width = settings.get("num_attention_heads"), settings.get("hidden_size")
-    if kind in ("vit", "dinov2") and isinstance(width, int) and heads not in (None, usual_heads(width)):
-        raise MocoError(f"its config.json has {heads} heads where {usual_heads(width)} are usual: this ViT is not made")
+    for name in ("downsample_in_bottleneck", "downsample_in_first_stage"):
+        if kind == "resnet" and settings.get(name):
+            raise MocoError(f"{name} is on in its config.json: a stride elsewhere than in torchvision's ResNet")
+    usual = "relu" if kind == "resnet" else "gelu"
+    if kind in _KINDS and activation not in (None, usual):
+        raise MocoError(f"hidden_act is {activation} in its config.json; {usual} is what is made here")
+    eps = settings.get("layer_norm_eps")
+    if kind == "convnext" and eps not in (None, 1e-12):
+        raise MocoError(f"layer_norm_eps is {eps} in its config.json; 1e-12 is what is made here")
+
+
+def words_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Strings and numbers of config.json as the words of a file, by `config.` and their names."""
+    return {f"config.{key}": word for key, word in settings.items() if isinstance(word, str | int | float)}

@@ -20,14 +20,15 @@ from moco.encoder import Encoder, build_encoder
 from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Contents, contents
-from moco.foreign.files import files_in, read_file, read_folder
+from moco.foreign.files import files_in, holds_weights, read_file, read_folder, read_place
 from moco.foreign.open import Backbone, read_backbone
 from moco.foreign.prefixes import LISTED, TOLD
-from moco.foreign.settings import preprocess_of, refuse_what_shapes_hide
+from moco.foreign.settings import preprocess_of, refuse_what_shapes_hide, words_of
 from moco.ops.whiten import Whitening
 from moco.preprocess import Preprocess
 from moco.recipe import Normalize, Recipe, channels_of
 from moco.recipe.parts import Stem
+from moco.recipe.vit import vit_name
 from moco.run.directory import RunDirectory, find_run, is_run
 from moco.run.encoder_file import FORMAT, read_checkpoint, read_encoder, read_whitening
 
@@ -111,12 +112,10 @@ def open_encoder(path: str | os.PathLike[str]) -> Opened:
     which where it holds several. `notes` says what was taken and what left aside. Raises MocoError where nothing fits.
     """
     text = os.fspath(path)
-    for library in _LIBRARIES:
-        if text.startswith(library):
-            name, _, file = text.removeprefix(library).partition("=")
-            return _from_library(library, name, file)
+    if (model := split_model(text)) is not None:
+        return _from_library(*model)
     place = Path(text).expanduser()
-    if place.is_dir() and (is_run(place) or not (place / "config.json").exists()):
+    if place.is_dir() and (is_run(place) or not holds_weights(place)):
         run = _run(place)
         if not run.encoder.exists():
             raise MocoError(f"{path} has no encoder yet; it is written with the first checkpoint")
@@ -130,7 +129,7 @@ def open_encoder(path: str | os.PathLike[str]) -> Opened:
         data, settings = read_folder(place)
         refuse_what_shapes_hide(settings)
         held = contents(data)
-        held.words |= {f"config.{key}": word for key, word in settings.items() if isinstance(word, str)}
+        held.words |= words_of(settings)
         return _from_file(held, place, asked, settings)
     if place.parent.name == "checkpoints" and is_run(place.parent.parent) and asked is None:
         return _from_checkpoint(place, find_run(place.parent.parent).recipe())
@@ -138,6 +137,19 @@ def open_encoder(path: str | os.PathLike[str]) -> Opened:
     if held.words.get("format") == FORMAT and asked is None:
         return _from_run(place, RunDirectory(place.parent) if is_run(place.parent) else None)
     return _from_file(held, place, asked)
+
+
+def split_model(text: str) -> tuple[str, str] | None:
+    """(a model as `build_backbone` takes it, its file or nothing) of `torchvision:NAME`, `timm:NAME`, `vitDwWpP=FILE`.
+
+    None for anything else.
+    """
+    for library in _LIBRARIES:
+        if text.startswith(library):
+            name, _, file = text.removeprefix("torchvision:").partition("=")
+            return name, file
+    name, sign, file = text.partition("=")
+    return (name, file) if sign and vit_name(name) is not None else None
 
 
 def split_prefix(text: str) -> tuple[Path, str | None]:
@@ -191,18 +203,27 @@ def _of_recipe(encoder: Encoder, recipe: Recipe, step: int, run: RunDirectory | 
     )
 
 
-def _from_library(library: str, name: str, file: str) -> Opened:
-    full = name if library == "torchvision:" else f"timm:{name}"
-    preprocess = _timm_preprocess(name) if library == "timm:" else Preprocess(_SIZE, Normalize())
-    architecture = Architecture(f"{library}{name}", partial(make_backbone, full), full)
+def _from_library(name: str, file: str) -> Opened:
+    preprocess = Preprocess(_SIZE, Normalize())
+    if (vit := vit_name(name)) is not None:
+        preprocess = replace(preprocess, size=vit.side)
+    elif name.startswith("timm:"):
+        preprocess = _timm_preprocess(name.removeprefix("timm:"))
+    architecture = named_architecture(name)
     if not file:
         net = _untrained(architecture, 0)
-        about = f"{library}{name}, untrained"
-        return Opened(net, preprocess, partial(_untrained, architecture), about, trained=False, name=full)
-    refuse_unknown(full)
+        about = f"{architecture.about}, untrained"
+        return Opened(net, preprocess, partial(_untrained, architecture), about, trained=False, name=name)
+    refuse_unknown(name)
     place, asked = split_prefix(file)
-    found = read_backbone(contents(read_file(place)), place, asked, architecture)
+    found = read_backbone(contents(read_place(place)), place, asked, architecture)
     return _opened(found, place, preprocess)
+
+
+def named_architecture(name: str) -> Architecture:
+    """The architecture that `build_backbone` calls so."""
+    about = name if name.startswith("timm:") or vit_name(name) is not None else f"torchvision:{name}"
+    return Architecture(about, partial(make_backbone, name), name)
 
 
 def _from_file(held: Contents, file: Path, asked: str | None, settings: Mapping[str, Any] | None = None) -> Opened:
