@@ -2,7 +2,7 @@
 
     python benchmarks/opened.py                  all layouts, on crops of two photographs
 
-The files are written by tests/foreign_layouts.py and tests/test_foreign_families.py, in the layouts of the libraries.
+The files are written by the files tests/foreign_*.py, in the layouts of the libraries.
 """
 
 from __future__ import annotations

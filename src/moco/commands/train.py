@@ -68,7 +68,7 @@ def train(start: Start, recipe: Recipe, given: Given, show: Show) -> None:
         begin_(training, given.begin, run, tell.note)
         look_before(start, recipe, training.model.query_encoder)
         if not run.read("auto.json"):
-            expect(start, recipe, plan.steps)
+            expect(start, recipe, plan.steps - training.step)  # what it starts from may be a run at its step
     fast, why = choose_fast(
         training, machine.compiles(placement.device.type), start.kept_fast, plan.steps - training.step, tell.note
     )
