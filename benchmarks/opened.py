@@ -2,7 +2,7 @@
 
     python benchmarks/opened.py                  all layouts, on crops of two photographs
 
-The files are written by the files tests/foreign_*.py, in the layouts of the libraries.
+The files are written by tests/foreign_*.py, in the layouts of the libraries.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ import torch
 from foreign_layouts import resnet, trunk, write
 
 from moco.errors import MocoError
+from moco.foreign import resnets
+from moco.foreign.architecture import misfit
 from moco.foreign.containers import contents
 from moco.foreign.files import read_file
 from moco.foreign.inert import allowed
@@ -209,6 +211,13 @@ def test_half_a_checkpoint_is_refused_by_name(tmp_path):
     torch.save(weights, tmp_path / "x.pth")
     with pytest.raises(MocoError, match=r"does not fit resnet10w64.*4 tensors are missing \(layer3\.0\.bn1\.weight"):
         open_encoder(tmp_path / "x.pth")
+
+
+def test_a_checkpoint_without_its_last_stages_is_refused_by_their_names():
+    """All libraries' models are asked after; that takes seconds, and no file is needed for it."""
+    outlines = {k: v.to("meta") for k, v in resnet().state_dict().items() if not k.startswith(("layer3", "layer4"))}
+    assert resnets.read(outlines).about == "resnet10w64"
+    assert misfit(outlines, resnets.read(outlines)).missing[0] == "layer3.0.conv1.weight"
 
 
 def test_a_truncated_file_is_refused(tmp_path):

@@ -79,7 +79,7 @@ def backbones(tensors: Tensors, words: Mapping[str, Any]) -> tuple[list[Found], 
                 found.append(Found(prefix, architecture, dialect.translate, dialect.name, landmark))
             else:
                 near.append(Near(prefix, architecture, why))
-    if not found and not any(_changed(one.why) for one in near) and made_elsewhere(tensors) is None:
+    if not found and not any(_changed(one) for one in near) and made_elsewhere(tensors) is None:
         found = [
             Found(prefix, one, dict, TOLD if told else LISTED, prefix + first_name(one))
             for prefix, one, told in listed(tensors, words)
@@ -107,9 +107,18 @@ def backbones_named(tensors: Tensors, named: Architecture) -> tuple[list[Found],
     return found, near
 
 
-def _changed(why: Misfit) -> bool:
-    """Not another model but a part of this one, or one with a tensor changed: models differ in each of their blocks."""
-    return why.size <= _FEW or (bool(why.missing) and not why.extra and not why.wrong)
+def _changed(near: Near) -> bool:
+    """Not another model but a part of this one, or one with a tensor changed: models differ in each of their blocks.
+
+    Where a whole stage is missing it may be another model all the same, such as an HRNet, which begins as a ResNet.
+    """
+    why = near.why
+    parts: dict[str, set[str]] = {}
+    for name in near.architecture.outline.state_dict():
+        if not name.endswith("num_batches_tracked"):
+            parts.setdefault(name.split(".")[0], set()).add(name)
+    whole = not any(names <= set(why.missing) for names in parts.values())
+    return why.size <= _FEW or (bool(why.missing) and not why.extra and not why.wrong and whole)
 
 
 def choose(found: Sequence[Found], asked: str | None) -> Found:

@@ -110,15 +110,19 @@ def read(tensors: Tensors) -> Architecture | None:
 
 
 def read_plan(tensors: Tensors) -> Plan | None:
-    """The numbers, off the shapes; None where those of no ResNet lead to them."""
+    """The numbers, off the shapes; None where those of no ResNet lead to them.
+
+    A stage of which nothing is there has one block: what is missing is then told by its names.
+    """
     blocks = [0, 0, 0, 0]
     for name in tensors:
         if match := re.match(r"layer([1-4])\.(\d+)\.", name):
             stage, block = int(match[1]) - 1, int(match[2])
             blocks[stage] = max(blocks[stage], block + 1)
     stem, first = tensors.get("conv1.weight"), tensors.get("layer1.0.conv1.weight")
-    if stem is None or first is None or stem.ndim != 4 or stem.shape[-1] not in (3, 7) or min(blocks) == 0:
+    if stem is None or first is None or stem.ndim != 4 or stem.shape[-1] not in (3, 7):
         return None
+    blocks = [max(1, count) for count in blocks]
     width, channels, kernel = int(stem.shape[0]), int(stem.shape[1]), int(stem.shape[-1])
     third, second = tensors.get("layer1.0.conv3.weight"), tensors.get("layer1.0.conv2.weight")
     if third is None:
