@@ -102,12 +102,13 @@ def told_by_colour(rotation: float, without_colour: float) -> bool:
     return without_colour - CHANCE < TOLD_BY_COLOUR * (rotation - CHANCE)
 
 
-def merit(found: Sequence[Found]) -> list[float]:
+def merit(found: Sequence[Found], unsure: float = UNSURE) -> list[float]:
     """One number for each of several encoders of the same images, in standard scores: the more, the more was learnt.
 
     The rotation probe's, which of all scores without labels makes the best choice (docs/auto.md). Encoders that it
-    cannot tell from the best change places among themselves, so that the one comes first whose views are found again
-    best. Where it finds no turns in the features of any encoder, because the images have no up and down, retrieval's.
+    cannot tell from the best, by so much, change places among themselves, so that the one comes first whose views are
+    found again best. Where it finds no turns in the features of any, because the images have no up and down,
+    retrieval's.
     """
     turns = np.array([one["rotation"] for one in found])
     views = [name for name in found[0] if name.startswith("retrieval")]
@@ -115,7 +116,7 @@ def merit(found: Sequence[Found]) -> list[float]:
     if turns.max() < UPRIGHT:
         return [float(x) for x in again]
     merits = _standard(turns)
-    even = np.flatnonzero(turns >= turns.max() - UNSURE)
+    even = np.flatnonzero(turns >= turns.max() - unsure)
     merits[even[np.argsort(again[even], kind="stable")]] = np.sort(merits[even])
     return [float(x) for x in merits]
 
