@@ -211,7 +211,12 @@ def measured(images: Set, views: str, name: str, steps: int, seed: int, placemen
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """Points of kNN above the base, set by set; in brackets the kNN itself, where the base was not measured."""
+    """Points of kNN above the base, set by set; in brackets the kNN itself, where the base was not measured.
+
+    The last row is the base's key encoder, whose weights are a moving average of the query encoder's.
+    """
+    base = [row for row in rows if row["part"] == "base"]
+    rows = [*rows, *(row | {"part": "base, key encoder", "judged": {"query": row["judged"]["key"]}} for row in base)]
     sets = list(dict.fromkeys((row["set"], row["base steps"]) for row in rows))
     print("| part | cost of a step | " + " | ".join(f"{name}, {steps}" for name, steps in sets) + " | mean |")
     print("|---|---|" + "---|" * (len(sets) + 1))
