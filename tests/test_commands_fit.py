@@ -107,7 +107,7 @@ def test_the_same_command_goes_on_and_measures_nothing(stopped, monkeypatch):
     assert any(note.startswith("verdict:") for note in heard.notes)
     page = (folder / "run" / "report.html").read_text()
     assert "What auto tried" in page
-    assert "verdict:" in page
+    assert "<p>Verdict:" in page
 
 
 def test_another_wish_for_the_same_run_is_refused_with_both(stopped):
