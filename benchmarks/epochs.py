@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from measure import Rows
-from parts import PARTS, Run
-from policies import COMMON, Set
+from parts import KNN, PARTS, Run
+from policies import Set
 
 from moco.device import place
 from moco.machine import Machine
 
 LOOKS = 10
-KNN = "kNN, backbone"
+COMMON = ("documents", "photos, crops 0.4", "photos")
+"""The views that all policies are looked at in."""
 
 
 def looked_at(images: Set, views: str, steps: int, seed: int, placement) -> list[dict[str, Any]]:

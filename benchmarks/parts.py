@@ -65,6 +65,8 @@ class Part:
     """Other views than the set's; `cifar`: the official demo's."""
 
 
+KNN = "kNN, backbone"
+
 PARTS = {
     "base": Part(),
     "twice the rate": Part({"optim.lr": 0.06}),
@@ -211,32 +213,40 @@ def measured(images: Set, views: str, name: str, steps: int, seed: int, placemen
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """Points of kNN above the base, set by set; in brackets the kNN itself, where the base was not measured.
+    """Points of kNN above the base of the same seed, set by set (means of the seeds), and over all with standard error.
 
-    The last row is the base's key encoder, whose weights are a moving average of the query encoder's.
+    The last column has the points with few labels. In brackets is the kNN itself, where the base was not measured. The
+    last row is the base's key encoder, whose weights are a moving average of the query encoder's.
     """
     base = [row for row in rows if row["part"] == "base"]
     rows = [*rows, *(row | {"part": "base, key encoder", "judged": {"query": row["judged"]["key"]}} for row in base)]
     sets = list(dict.fromkeys((row["set"], row["base steps"]) for row in rows))
-    print("| part | cost of a step | " + " | ".join(f"{name}, {steps}" for name, steps in sets) + " | mean |")
-    print("|---|---|" + "---|" * (len(sets) + 1))
-    kind = "kNN, backbone"
-
-    def knn(part: str, place: tuple[str, int]) -> float | None:
-        found = [r["judged"]["query"][kind] for r in rows if (r["part"], r["set"], r["base steps"]) == (part, *place)]
-        return 100 * mean(found) if found else None
-
+    judged = {(row["part"], row["set"], row["base steps"], row["seed"]): row["judged"]["query"] for row in rows}
+    heads = ["part", "cost of a step", *(f"{name}, {steps}" for name, steps in sets), "mean", "few labels"]
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for part in dict.fromkeys(row["part"] for row in rows):
         cost = median(row["cost of a step"] for row in rows if row["part"] == part)
-        cells, gains = [], []
+        cells, gains, few = [], [], []
         for place_ in sets:
-            own, base = knn(part, place_), knn("base", place_)
-            if own is None or base is None:
-                cells.append("" if own is None else f"({own:.1f})")
-                continue
-            cells.append(f"{own:.1f}" if part == "base" else f"{own - base:+.1f}")
-            gains.append(own - base)
-        print(f"| {part} | {cost:.2f} | {' | '.join(cells)} | {f'{np.mean(gains):+.1f}' if gains else ''} |")
+            own = {key[-1]: found for key, found in judged.items() if key[:-1] == (part, *place_)}
+            pairs = [
+                (found, judged["base", *place_, seed])
+                for seed, found in own.items()
+                if ("base", *place_, seed) in judged
+            ]
+            own_knn = np.mean([100 * found[KNN] for found in own.values()]) if own else 0.0
+            gain = [100 * (a[KNN] - b[KNN]) for a, b in pairs]
+            known = f"{own_knn:.1f}" if part == "base" else f"{np.mean(gain):+.1f}" if gain else f"({own_knn:.1f})"
+            cells.append(known if own else "")
+            gains += gain
+            few += [100 * (a["few labels"] - b["few labels"]) for a, b in pairs]
+        print(f"| {part} | {cost:.2f} | {' | '.join([*cells, *map(_spread, (gains, few))])} |")
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) < 2:
+        return f"{values[0]:+.1f}" if values else ""
+    return f"{np.mean(values):+.1f} ± {np.std(values, ddof=1) / len(values) ** 0.5:.1f}"
 
 
 def main() -> None:

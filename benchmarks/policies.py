@@ -35,7 +35,6 @@ from moco.protocols.knn import knn_accuracy
 from moco.recipe import Recipe, View, override, v2
 from moco.recipe.drawn import Blur, Jitter
 from moco.recipe.views import CIFAR, DOCUMENTS, MICROSCOPY, SATELLITE, SIMCLR, V1, V2
-from moco.scores.probe import UNSURE
 from moco.scores.retrieval import retrieval_accuracy
 from moco.scores.rotation import rotation_accuracy, turned
 from moco.training import build_training, train_step
@@ -232,8 +231,6 @@ def table(path: Path) -> None:
         print(f"\npoints of {target} below the best policy, of the one that is chosen, mean over sets")
         for score in rows[0]["scores"]:
             print(f"{score:44s} {np.mean([lost(some, target, score) for some in by_set(rows).values()]):5.1f}")
-        ties = [lost(some, target, "rotation", UNSURE) for some in by_set(rows).values()]
-        print(f"{'rotation, then views that are found again':44s} {np.mean(ties):5.1f}")
     best = defaultdict(dict)
     for r in rows:
         best[r["policy"]][r["set"]] = r["judged"]["kNN, backbone"]
@@ -247,16 +244,10 @@ def by_set(rows: list[dict]) -> dict[str, list[dict]]:
     return {name: [r for r in rows if r["set"] == name] for name in dict.fromkeys(r["set"] for r in rows)}
 
 
-def lost(rows: list[dict], target: str, score: str, unsure: float = 0.0) -> float:
-    """Points that the policy with the best score is below the best one; views found again decide among `unsure`."""
-    first = max(r["scores"][score] for r in rows)
-    even = [r for r in rows if r["scores"][score] >= first - unsure]
-    chosen = max(even, key=lambda r: np.mean([r["scores"][f"retrieval: {name} views, head"] for name in COMMON]))
+def lost(rows: list[dict], target: str, score: str) -> float:
+    """Points that the policy with the best score is below the best one."""
+    chosen = max(rows, key=lambda r: r["scores"][score])
     return 100 * (max(r["judged"][target] for r in rows) - chosen["judged"][target])
-
-
-COMMON = ("documents", "photos, crops 0.4", "photos")
-"""The views that all policies are looked at in."""
 
 
 def main() -> None:

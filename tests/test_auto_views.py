@@ -77,16 +77,5 @@ def test_in_little_time_the_first_few_are_compared_once():
     assert trained == [(name, course.rungs[0]) for name in "abc"]
 
 
-@pytest.mark.parametrize(("rungs", "first"), [((30, 90), "weak"), ((40,), "told")])
-def test_what_is_found_again_decides_between_even_turns_where_trials_are_long_enough(rungs, first):
-    scores = {"told": (0.505, 0.1), "weak": (0.5, 0.6)}
-
-    def probe(name):
-        turns, again = scores[name]
-        return {"rotation": turns, "retrieval, photos": again}
-
-    assert search(Course(("told", "weak"), rungs), lambda n: Run(n, []), probe).views == first
-
-
 def test_too_little_time_gives_no_trial():
     assert longest("abcdef", 5.0, 0.2, 0.5) == Course((), ())

@@ -14,12 +14,15 @@ MANY = 1024
 """Images that the probe was judged on in those runs; of fewer the rise has to be larger, as its standard error is."""
 
 
-def verdict(before: Found, after: Found, images: int, out: str) -> str:
-    """One sentence on an encoder after training and before, judged on so many images, with what to do next."""
+def verdict(before: Found, after: Found, images: int, pairs: int, out: str) -> str:
+    """One sentence on an encoder after training and before, with what to do next.
+
+    Turns are of so many images, and views were looked for among so many pairs.
+    """
     was, now = before["rotation"], after["rotation"]
-    if max(value for name, value in after.items() if name.startswith("retrieval")) <= 1 / images:
+    if max(value for name, value in after.items() if name.startswith("retrieval")) <= 1 / pairs:
         return (
-            f"verdict: nothing was learnt: no view of an image is found again among those of {images:,}; are they "
+            f"verdict: nothing was learnt: no view of an image is found again among those of {pairs:,}; are they "
             "copies of one image, or blank? The views in the report show what the encoder saw"
         )
     measured = (

@@ -1,8 +1,7 @@
 """The choice of views without labels: short runs with each set, compared by what they learnt (scores/probe.py).
 
 Successive halving, with trials that go on where they stopped: every set trains for a third of the longest trial, and
-the better third of them to its end. Where the time is too short for that, the first few are compared once, by
-turns alone: after so few steps, how many views are found again says how weak the views are, not what was learnt.
+the better third of them to its end. Where the time is too short for that, the first few are compared once.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from moco import distributed
 from moco.auto.trial import Trial
 from moco.encoder import Encoder
 from moco.halving import cost, rungs, survivors
-from moco.scores.probe import UNSURE, Found, merit
+from moco.scores.probe import Found, merit
 
 RUNGS = 2
 
@@ -90,7 +89,7 @@ def search(
 
     A set whose loss leaves the finite numbers is out. Past `deadline` (of time.monotonic) no further rung is begun.
     """
-    start, unsure = time.monotonic(), UNSURE if len(course.rungs) > 1 else 0.0
+    start = time.monotonic()
     running = {name: begin(name) for name in course.candidates}
     last: dict[str, Tried] = {}
     for rung in course.rungs:
@@ -103,7 +102,7 @@ def search(
         if not running:
             break
         scores = {name: probe(trial.encoder) for name, trial in running.items()}
-        merits = dict(zip(scores, merit(list(scores.values()), unsure), strict=True))
+        merits = dict(zip(scores, merit(list(scores.values())), strict=True))
         last |= {name: Tried(name, rung, scores[name], merits[name]) for name in running}
         kept = sorted(running, key=lambda name: -merits[name])[: survivors(len(running))]
         running = {name: running[name] for name in kept}

@@ -48,7 +48,7 @@ def conclude(start: Start, recipe: Recipe) -> None:
     def look() -> None:
         probe = _probe(start, recipe)
         after = _found(start, probe, read_encoder(start.run.encoder)[0])
-        said = verdict(kept["before"], after, probe.images, shlex.quote(str(start.run.path)))
+        said = verdict(kept["before"], after, probe.images, probe.pairs, shlex.quote(str(start.run.path)))
         start.run.write(_FILE, {"sentence": said, "before": kept["before"], "after": after})
         start.tell.note(said)
 

@@ -32,10 +32,10 @@ TOLD_BY_COLOUR = 0.6
 a lens leaves tell them, not what the image shows: on blood cells 0.38, on five sets of images with an up and a down
 0.89 and more (docs/auto.md)."""
 
-UNSURE = 0.01
-"""Difference between two rotation probes that tells nothing: its standard error, each being judged on 4,096 turns."""
+MOST_IMAGES = 2048
+"""Whose turns are asked for. Of half as many a probe learns less, and errs by as much as good views differ by."""
 
-_MOST_IMAGES = 1024
+_MOST_PAIRS = 512
 _MOST_BYTES = 512 << 20
 
 Found = dict[str, float]
@@ -45,23 +45,26 @@ Found = dict[str, float]
 class Probe:
     """A fixed sample of images in views that are the same for all encoders that are compared, and in quarter turns."""
 
-    def __init__(self, memory: Memory, recipe: Recipe, placement: Placement) -> None:
-        """Of `recipe`, only the size of the images and their normalisation are used."""
-        n = max(2, min(_MOST_IMAGES, _MOST_BYTES // (24 * (len(REFERENCES) + 1) * recipe.image_size**2), len(memory)))
-        index: NDArray[np.int64] = np.unique(np.linspace(0, len(memory) - 1, n).round().astype(np.int64))
-        self._placement = placement
+    def __init__(self, memory: Memory, recipe: Recipe, placement: Placement, most: int = MOST_IMAGES) -> None:
+        """Of at most so many images; of `recipe`, only their size and their normalisation are used."""
+        each = 12 * recipe.image_size**2  # bytes of three planes of floats
+        self._recipe, self._placement, self._memory = recipe, placement, memory
+        index = _spread(len(memory), min(most, _MOST_BYTES // (2 * each)))
         self.images = len(index)
-        """Of how many images the sample is."""
-        self._recipe, self._sample = recipe, (*memory.batch(index), index)
-        self._pairs = {name: self._seen(view) for name, view in REFERENCES.items()}
-        self._turned = turned(self._seen(WHOLE, key=False)[QUERY])
+        """Of how many images the turns are asked for."""
+        pairs = _spread(len(memory), min(_MOST_PAIRS, _MOST_BYTES // (4 * len(REFERENCES) * each)))
+        self.pairs = len(pairs)
+        """Among how many images a view is looked for."""
+        self._index = index
+        self._upright = self._seen(WHOLE, index, key=False)[QUERY]
+        self._pairs = {name: self._seen(view, pairs) for name, view in REFERENCES.items()}
 
     @torch.no_grad()
     def __call__(self, encoder: Encoder) -> Found:
         """Rotation of the backbone's features, and retrieval under each reference by the head's."""
         was_training = encoder.training
         encoder.eval()
-        found = {"rotation": rotation_accuracy(self._embed(encoder.backbone, self._turned))}
+        found = {"rotation": self._turns(encoder, self._upright)}
         for name, pair in self._pairs.items():
             a, b = (encoder.head(self._embed(encoder.backbone, x).to(self._placement.device)).float() for x in pair)
             found[f"retrieval, {name}"] = retrieval_accuracy(a.cpu(), b.cpu())
@@ -73,28 +76,32 @@ class Probe:
         """The rotation probe where images are gray; images that are no RGB stay as they are."""
         was_training = encoder.training
         encoder.eval()
-        found = rotation_accuracy(
-            self._embed(encoder.backbone, turned(self._seen(replace(WHOLE, gray=1.0), key=False)[QUERY]))
-        )
+        found = self._turns(encoder, self._seen(replace(WHOLE, gray=1.0), self._index, key=False)[QUERY])
         encoder.train(was_training)
         return found
 
-    def _seen(self, view: View, key: bool = True) -> tuple[Tensor, Tensor]:
-        """The sample in views drawn like this one: queries, and keys if they are wanted."""
+    def _seen(self, view: View, index: NDArray[np.int64], key: bool = True) -> tuple[Tensor, Tensor]:
+        """These images in views drawn like this one: queries, and keys if they are wanted."""
         recipe = replace(self._recipe, query_view=view, key_view=None)
-        return Views(recipe, key=key)(*self._sample, PROBE_EPOCH)
+        return Views(recipe, key=key)(*self._memory.batch(index), index, PROBE_EPOCH)
+
+    def _turns(self, encoder: Encoder, upright: Tensor) -> float:
+        parts = torch.split(upright, 256)
+        features = [self._embed(encoder.backbone, turned(part)).view(TURNS, len(part), -1) for part in parts]
+        return rotation_accuracy(torch.cat(features, dim=1).flatten(0, 1))
 
     def _embed(self, net: torch.nn.Module, images: Tensor) -> Tensor:
         found = []
-        for first in range(0, len(images), 256):
-            x = (
-                images[first : first + 256]
-                .to(self._placement.device)
-                .contiguous(memory_format=self._placement.memory_format)
-            )
+        for part in torch.split(images, 256):
+            x = part.to(self._placement.device).contiguous(memory_format=self._placement.memory_format)
             with self._placement.autocast():
                 found.append(net(x).float())
         return torch.cat(found).cpu()
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """So many places of so many, at least two, as far apart as they can be."""
+    return np.unique(np.linspace(0, count - 1, max(2, min(most, count))).round().astype(np.int64))
 
 
 def told_by_colour(rotation: float, without_colour: float) -> bool:
@@ -102,23 +109,18 @@ def told_by_colour(rotation: float, without_colour: float) -> bool:
     return without_colour - CHANCE < TOLD_BY_COLOUR * (rotation - CHANCE)
 
 
-def merit(found: Sequence[Found], unsure: float = UNSURE) -> list[float]:
+def merit(found: Sequence[Found]) -> list[float]:
     """One number for each of several encoders of the same images, in standard scores: the more, the more was learnt.
 
-    The rotation probe's, which of all scores without labels makes the best choice (docs/auto.md). Encoders that it
-    cannot tell from the best, by so much, change places among themselves, so that the one comes first whose views are
-    found again best. Where it finds no turns in the features of any, because the images have no up and down,
-    retrieval's.
+    The rotation probe's alone, which of all scores without labels makes the best choice (docs/auto.md): where views are
+    found again they are weak first of all, so that retrieval is wrong even among those that turns cannot tell apart.
+    Where the probe finds no turns in the features of any, because the images have no up and down, retrieval's.
     """
-    turns = np.array([one["rotation"] for one in found])
+    turns = [one["rotation"] for one in found]
+    if max(turns) >= UPRIGHT:
+        return [float(x) for x in _standard(turns)]
     views = [name for name in found[0] if name.startswith("retrieval")]
-    again = np.mean([_standard([one[name] for one in found]) for name in views], axis=0)
-    if turns.max() < UPRIGHT:
-        return [float(x) for x in again]
-    merits = _standard(turns)
-    even = np.flatnonzero(turns >= turns.max() - unsure)
-    merits[even[np.argsort(again[even], kind="stable")]] = np.sort(merits[even])
-    return [float(x) for x in merits]
+    return [float(x) for x in np.mean([_standard([one[name] for one in found]) for name in views], axis=0)]
 
 
 def _standard(values: ArrayLike) -> NDArray[np.float64]:
