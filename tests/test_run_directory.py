@@ -66,10 +66,11 @@ def test_a_damaged_file_is_named_with_the_way_out(run, name, content):
         run.read(name)
 
 
-def test_a_record_of_data_without_its_fields_is_damaged(run):
-    (run.path / "data.json").write_text("{}")
-    with pytest.raises(MocoError, match=r"data.json is damaged"):
-        run.read("data.json")
+@pytest.mark.parametrize("name", ["data.json", "auto.json"])
+def test_a_record_without_its_fields_is_damaged(run, name):
+    (run.path / name).write_text("{}")
+    with pytest.raises(MocoError, match=rf"{name} is damaged"):
+        run.read(name)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff\xfe{\0}\0"])

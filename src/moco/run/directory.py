@@ -35,7 +35,7 @@ _EARLY |= {BEGINNING, PAIRS, WORDS, "left_out.txt"}
 """What a start that failed (on a full disk, say) may leave behind."""
 
 
-_NEEDED = {"data.json": {"data", "images", "fingerprint"}}
+_NEEDED = {"data.json": {"data", "images", "fingerprint"}, "auto.json": {"asked", "rates", "views"}}
 """Fields without which a file is damaged."""
 
 
