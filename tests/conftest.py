@@ -71,7 +71,7 @@ def digits_file(digits, tmp_path) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hears_ctrl_c():
     """A shell starts work in the background deaf to SIGINT; a test of Ctrl-C must hear it there too."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

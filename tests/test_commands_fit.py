@@ -45,7 +45,7 @@ class Heard:
 
 
 @pytest.fixture(scope="module")
-def stopped(digits, tmp_path_factory):
+def stopped(digits, tmp_path_factory, hears_ctrl_c):
     """A run of auto with a time, stopped after a few steps: its folder, its images, and what was said.
 
     It measures and searches as a run of a minute would, and has four: on a busy machine that has compiled nothing yet,
