@@ -76,6 +76,8 @@ def main():
             "queues_apart": float((both[0] - both[1]).abs().max()),
         }
         Path(out).write_text(json.dumps(found))
+    dist.barrier()
+    dist.destroy_process_group()  # its threads, left to the end of the process, abort it now and then
 
 
 main()
