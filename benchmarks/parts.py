@@ -12,7 +12,13 @@ because they did not pay here; they are written out in this file:
 - `small views N`: N more queries a step, small crops that no key is encoded of (multi-crop, SwAV, arXiv:2006.09882);
 - `growing size`: 16, 24, then 32 px by thirds of the run (arXiv:2212.05611);
 - `growing views`: crops from 70 %, then halfway, then the views (a curriculum of strength);
-- `cycles`: three cosines instead of one (arXiv:2212.05611).
+- `cycles`: three cosines instead of one (arXiv:2212.05611);
+- `hard negatives B`: negatives weighted by the B-th power of exp(similarity / tau), without (and with) the share of a
+  tenth that are held to be alike taken off (arXiv:2010.04592, equation 4, with its constants for CIFAR-10);
+- `mixed negatives`: as many again, mixed from pairs of the hardest eighth, and a quarter of that mixed with the query
+  (MoCHi, arXiv:2010.01028, section 4; its 1,024 of 16,384 and 1,024 + 128 in proportion), from a tenth of the run on;
+- `temperature 0.2 to 0.07`, falling by a cosine; `temperature 0.1 to 1, five times`, as for long tails of classes
+  (arXiv:2303.13664, equation 2: five periods of a cosine).
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ import itertools
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, median
@@ -36,7 +43,7 @@ from torch.nn import functional as F
 from moco.data.loader import MemoryLoader, Plan
 from moco.device import place
 from moco.machine import Machine
-from moco.ops.info_nce import info_nce
+from moco.ops.info_nce import Contrast, info_nce
 from moco.optim import set_learning_rate_
 from moco.recipe import override, v2
 from moco.recipe.views import CIFAR, named_views
@@ -61,8 +68,57 @@ class Part:
     growing: bool = False
     cycles: int = 1
     warm: bool = True
+    loss: Callable[..., torch.Tensor] | None = None
+    """Of queries, what they are contrasted with, the temperature, and the share of the run that is done."""
+    temperature: Callable[[float], float] | None = None
+    """By the share of the run that is done."""
     views: str = ""
     """Other views than the set's; `cifar`: the official demo's."""
+
+
+def hard_negatives(beta: float, alike: float = 0.0):
+    """InfoNCE with negatives weighted by exp(beta q.k / tau), and a share of them taken for positives."""
+
+    def loss(q: torch.Tensor, contrast: Contrast, tau: float, done: float) -> torch.Tensor:
+        positive = ((q * contrast.key.float()).sum(dim=1) / tau).exp()
+        negative = (q @ contrast.others.float().T / tau).exp()
+        weight = negative.detach() ** beta
+        count = negative.shape[1]
+        mean_of = (weight * negative).sum(dim=1) / weight.sum(dim=1)
+        beyond = count * ((mean_of - alike * positive) / (1 - alike)).clamp_min(math.exp(-1 / tau))
+        return -(positive / (positive + beyond)).log().mean()
+
+    return loss
+
+
+def mixed_negatives(q: torch.Tensor, contrast: Contrast, tau: float, done: float) -> torch.Tensor:
+    """InfoNCE with hard negatives made of the hardest ones, and of those and the query; not in the run's first tenth."""
+    others = contrast.others.float()
+    similar = q @ others.T
+    logits = [(q * contrast.key.float()).sum(dim=1, keepdim=True), similar]
+    if done >= 0.1:
+        with torch.no_grad():
+            hardest = others[similar.topk(similar.shape[1] // 8).indices]  # N x H x C
+            number = hardest.shape[1]
+            one, two = (hardest[:, torch.randint(number, (number,))] for _ in range(2))
+            share = torch.rand(len(q), number, 1)
+            few = number // 4
+            toward = 0.5 * torch.rand(len(q), few, 1)
+            made = share * one + (1 - share) * two
+            near = toward * q.detach()[:, None] + (1 - toward) * hardest[:, torch.randint(number, (few,))]
+            made = F.normalize(torch.cat([made, near], dim=1), dim=2)
+        logits.append(torch.einsum("nc,nhc->nh", q, made))
+    return F.cross_entropy(torch.cat(logits, dim=1) / tau, torch.zeros(len(q), dtype=torch.int64))
+
+
+def falling(done: float) -> float:
+    """Temperature from 0.2 to 0.07 by half a cosine."""
+    return 0.07 + 0.13 * (1 + math.cos(math.pi * done)) / 2
+
+
+def swinging(done: float) -> float:
+    """Temperature from 1 to 0.1 and back, five times."""
+    return 0.1 + 0.9 * (1 + math.cos(2 * math.pi * 5 * done)) / 2
 
 
 KNN = "kNN, backbone"
@@ -94,6 +150,11 @@ PARTS = {
     "growing size": Part(sizes=(16, 24, 32)),
     "growing views": Part(growing=True),
     "cycles": Part(cycles=3),
+    "hard negatives 0.5": Part(loss=hard_negatives(0.5)),
+    "hard negatives 1, a tenth alike": Part(loss=hard_negatives(1.0, 0.1)),
+    "mixed negatives": Part(loss=mixed_negatives),
+    "temperature 0.2 to 0.07": Part(temperature=falling),
+    "temperature 0.1 to 1, five times": Part(temperature=swinging),
     "linear head": Part({"encoder.head_layers": 1}),
     "views of the CIFAR demo": Part(views="cifar"),
     "all of cifar": Part(
@@ -142,7 +203,7 @@ class Run:
     def step(self, batch) -> None:
         t, part = self.t, self.part
         t.views = self.stages[min(len(self.stages) - 1, len(self.stages) * t.step // self.steps)]
-        if part.split or part.small or part.cycles > 1:
+        if part.split or part.small or part.cycles > 1 or part.loss or part.temperature:
             self._own_step(batch)
         else:
             train_step(t, batch)
@@ -158,11 +219,10 @@ class Run:
                 epoch = (1 << 41) + (n << 39) + batch.epoch
                 pair = self.small(batch.pixels, batch.sizes, batch.index, epoch, t.placement.memory_format)
                 queries += [model.encode(encoder, x) for x in pair]
-        index = torch.as_tensor(batch.index)
-        losses = [
-            info_nce(q, t.dictionary.look_up(q, turn.keys, index, t.step), recipe.loss.temperature, t.summed).loss
-            for q in queries
-        ]
+        index, done = torch.as_tensor(batch.index), t.step / self.steps
+        tau = part.temperature(done) if part.temperature else recipe.loss.temperature
+        met = [(q, t.dictionary.look_up(q, turn.keys, index, t.step)) for q in queries]
+        losses = [part.loss(*one, tau, done) if part.loss else info_nce(*one, tau, t.summed).loss for one in met]
         turned = t.step * part.cycles / self.steps % 1
         set_learning_rate_(
             t.optimizer, t.lr if part.cycles == 1 else recipe.optim.lr * (1 + math.cos(math.pi * turned)) / 2

@@ -46,6 +46,46 @@ def test_known_architectures_open_without_any_code(name, kind, tmp_path):
     assert (found - expected).abs().max() <= 0.02 * expected.abs().max(), "resizing may round a pixel otherwise"
 
 
+SHAPES = [(height, 128) for height in range(128, 137)] + [(128, 171), (61, 300), (40, 30), (128, 1000)]
+"""Of which every rest around the central square, divided by four, leaves 0, 1, 2 and 3."""
+
+
+@pytest.mark.parametrize("name", ["resnet18w8", "timm:convnext_atto", "mobilenet_v3_small"])
+def test_images_of_any_shape_are_cut_where_the_encoder_saw_them(name, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    pixels = np.random.default_rng(4)
+    for k, shape in enumerate(SHAPES):
+        PIL.Image.fromarray(pixels.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(images / f"{k:02}.png")
+    path = saved(tmp_path / "encoder.pt", name)
+    done = export(path, "huggingface", tmp_path / "out", data=images)
+    assert done.pixels is not None
+    assert done.pixels < 1e-6
+    processor = AutoImageProcessor.from_pretrained(done.folder, trust_remote_code=True)
+    _, preprocess = load(path)
+    for image in sorted(images.iterdir()):
+        opened = PIL.Image.open(image)
+        assert torch.allclose(processor(opened)["pixel_values"][0], preprocess(opened), atol=1e-5), opened.size
+
+
+def test_images_of_any_mode_and_as_arrays_are_prepared_as_ours(tmp_path):
+    path = saved(tmp_path / "encoder.pt", "resnet18w8")
+    done = export(path, "huggingface", tmp_path / "out")
+    processor = AutoImageProcessor.from_pretrained(done.folder, trust_remote_code=True)
+    _, preprocess = load(path)
+    half = IMAGE.convert("RGBA")
+    half.putalpha(128)
+    for image in (IMAGE.convert("L"), IMAGE.convert("P"), IMAGE.convert("CMYK"), half):
+        there = processor(image)["pixel_values"][0]
+        assert (there - preprocess(image)).abs().max() <= 1.01 / 255 / min(preprocess.normalize.std), image.mode
+    array = np.asarray(IMAGE)
+    for images in ([IMAGE, IMAGE], [array, array], torch.from_numpy(np.stack([array, array])).permute(0, 3, 1, 2)):
+        assert torch.equal(processor(images)["pixel_values"], torch.stack([preprocess(IMAGE)] * 2))
+    processor.save_pretrained(tmp_path / "again")
+    again = AutoImageProcessor.from_pretrained(tmp_path / "again", trust_remote_code=True)
+    assert torch.equal(again(IMAGE)["pixel_values"], processor(IMAGE)["pixel_values"])
+
+
 @pytest.fixture(scope="module")
 def run(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("card")

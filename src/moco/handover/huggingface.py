@@ -1,7 +1,7 @@
 """huggingface: a folder that AutoModel and AutoImageProcessor open, with a model card.
 
-A ResNet that transformers knows becomes its ResNetModel, a model of timm its TimmWrapperModel; anything else brings
-the few lines that build it (`trust_remote_code=True`).
+A ResNet that transformers knows becomes its ResNetModel, a model of timm its TimmWrapperModel with the preprocessing of
+timm; anything else brings the few lines that build it (`trust_remote_code=True`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 from moco.handover.absent import needs, version
 from moco.handover.architecture import IMAGENET, Model, ResNet, Unnamed
 from moco.handover.card import write_card
+from moco.handover.image_processor import SETTINGS, write_image_processor
 from moco.handover.lines import head_source, timm_lines, torchvision_lines
 from moco.handover.parcel import Exported, Parcel
 from moco.handover.safetensors import metadata, write_safetensors
@@ -44,32 +45,35 @@ def obstacle(parcel: Parcel) -> str | None:
 
 
 def write(parcel: Parcel, folder: Path) -> Exported:
-    """config.json, model.safetensors, preprocessor_config.json and README.md."""
+    """config.json, model.safetensors, how images are prepared, and README.md."""
     needs("the huggingface format", "safetensors", "transformers")
     a = parcel.buildable
     native = isinstance(a, ResNet) and a.stem == IMAGENET and (a.groups, a.group_width) == (1, 64)
-    if native and parcel.head is None:
-        _write_native(parcel, a, folder)
-    elif isinstance(a, Model) and a.library == "timm" and parcel.head is None:
+    if isinstance(a, Model) and a.library == "timm" and parcel.head is None:
         _write_timm(parcel, a, folder)
     else:
-        _write_with_code(parcel, folder)
-    code = (folder / CODE).exists()
-    _write_json(folder / "preprocessor_config.json", _processor(parcel))
-    usage = "\n".join(usage_lines(PLACE, code))
+        write_image_processor(folder, parcel)
+        if native and parcel.head is None:
+            _write_native(parcel, a, folder)
+        else:
+            _write_with_code(parcel, folder)
+    usage = "\n".join(usage_lines(PLACE, folder))
     write_card(folder / "README.md", parcel, usage)
-    return _opened(parcel, folder, code, usage)
+    return _opened(parcel, folder, usage)
 
 
-def usage_lines(where: str, code: bool) -> list[str]:
-    """How the folder is used."""
-    trust = ", trust_remote_code=True" if code else ""
+def usage_lines(where: str, folder: Path) -> list[str]:
+    """How the folder is used, once it lies at `where`."""
+    native, by_timm = not (folder / CODE).exists(), not (folder / SETTINGS).exists()
+    trust = ", trust_remote_code=True"
+    without = "  # without: on some sizes the square begins a pixel earlier" if native and not by_timm else ""
+    image = 'image.convert("RGB")' if by_timm else "image"
     return [
         "from transformers import AutoImageProcessor, AutoModel",
         "",
-        f'processor = AutoImageProcessor.from_pretrained("{where}")',
-        f'model = AutoModel.from_pretrained("{where}"{trust}).eval()',
-        'features = model(**processor(image, return_tensors="pt")).pooler_output.flatten(1)',
+        f'processor = AutoImageProcessor.from_pretrained("{where}"{"" if by_timm else trust}){without}',
+        f'model = AutoModel.from_pretrained("{where}"{"" if native else trust}).eval()',
+        f'features = model(**processor({image}, return_tensors="pt")).pooler_output.flatten(1)',
     ]
 
 
@@ -187,29 +191,14 @@ class EncoderModel(PreTrainedModel):
 '''
 
 
-def _processor(parcel: Parcel) -> dict[str, Any]:
-    return {
-        "image_processor_type": "BitImageProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
-        "size": {"shortest_edge": parcel.opened.preprocess.short_side},
-        "resample": int(PIL.Image.Resampling.BILINEAR),
-        "do_center_crop": True,
-        "crop_size": {"height": parcel.size, "width": parcel.size},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(parcel.mean),
-        "image_std": list(parcel.std),
-    }
-
-
-def _opened(parcel: Parcel, folder: Path, code: bool, usage: str) -> Exported:
+def _opened(parcel: Parcel, folder: Path, usage: str) -> Exported:
     with _own_code_only():
         from transformers import AutoImageProcessor, AutoModel
 
+        code = (folder / CODE).exists()
         model = AutoModel.from_pretrained(folder, trust_remote_code=code, local_files_only=True).eval()
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        code = (folder / SETTINGS).exists()
+        processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=code, local_files_only=True)
 
     @torch.no_grad()
     def again(pixels: Tensor) -> list[Tensor]:
