@@ -13,8 +13,8 @@ because they did not pay here; they are written out in this file:
 - `growing size`: 16, 24, then 32 px by thirds of the run (arXiv:2212.05611);
 - `growing views`: crops from 70 %, then halfway, then the views (a curriculum of strength);
 - `cycles`: three cosines instead of one (arXiv:2212.05611);
-- `hard negatives B`: negatives weighted by the B-th power of exp(similarity / tau), without (and with) the share of a
-  tenth that are held to be alike taken off (arXiv:2010.04592, equation 4, with its constants for CIFAR-10);
+- `a tenth alike`: of negatives weighted by exp(similarity / tau), the share that is held to be of the query's class is
+  taken off (arXiv:2010.04592, equation 4, with its constants for CIFAR-10; the weights alone are `--loss.hardness`);
 - `mixed negatives`: as many again, mixed from pairs of the hardest eighth, and a quarter of that mixed with the query
   (MoCHi, arXiv:2010.01028, section 4; its 1,024 of 16,384 and 1,024 + 128 in proportion), from a tenth of the run on;
 - `temperature 0.2 to 0.07`, falling by a cosine; `temperature 0.1 to 1, five times`, as for long tails of classes
@@ -76,23 +76,18 @@ class Part:
     """Other views than the set's; `cifar`: the official demo's."""
 
 
-def hard_negatives(beta: float, alike: float = 0.0):
-    """InfoNCE with negatives weighted by exp(beta q.k / tau), and a share of them taken for positives."""
-
-    def loss(q: torch.Tensor, contrast: Contrast, tau: float, done: float) -> torch.Tensor:
-        positive = ((q * contrast.key.float()).sum(dim=1) / tau).exp()
-        negative = (q @ contrast.others.float().T / tau).exp()
-        weight = negative.detach() ** beta
-        count = negative.shape[1]
-        mean_of = (weight * negative).sum(dim=1) / weight.sum(dim=1)
-        beyond = count * ((mean_of - alike * positive) / (1 - alike)).clamp_min(math.exp(-1 / tau))
-        return -(positive / (positive + beyond)).log().mean()
-
-    return loss
+def debiased(q: torch.Tensor, contrast: Contrast, tau: float, done: float) -> torch.Tensor:
+    """Negatives weighted by exp(q.k / tau), and a tenth of them taken for positives."""
+    positive = ((q * contrast.key.float()).sum(dim=1) / tau).exp()
+    negative = (q @ contrast.others.float().T / tau).exp()
+    weight = negative.detach()
+    mean_of = (weight * negative).sum(dim=1) / weight.sum(dim=1)
+    beyond = negative.shape[1] * ((mean_of - 0.1 * positive) / 0.9).clamp_min(math.exp(-1 / tau))
+    return -(positive / (positive + beyond)).log().mean()
 
 
 def mixed_negatives(q: torch.Tensor, contrast: Contrast, tau: float, done: float) -> torch.Tensor:
-    """InfoNCE with hard negatives made of the hardest ones, and of those and the query; not in the run's first tenth."""
+    """InfoNCE with more negatives, made of the hardest ones, and of those and the query; not in the first tenth."""
     others = contrast.others.float()
     similar = q @ others.T
     logits = [(q * contrast.key.float()).sum(dim=1, keepdim=True), similar]
@@ -150,8 +145,12 @@ PARTS = {
     "growing size": Part(sizes=(16, 24, 32)),
     "growing views": Part(growing=True),
     "cycles": Part(cycles=3),
-    "hard negatives 0.5": Part(loss=hard_negatives(0.5)),
-    "hard negatives 1, a tenth alike": Part(loss=hard_negatives(1.0, 0.1)),
+    "hard negatives 0.5": Part({"loss.hardness": 0.5}),
+    "hard negatives 0.25": Part({"loss.hardness": 0.25}),
+    "hard negatives 0.5, temperature 0.15": Part({"loss.temperature": 0.15, "loss.hardness": 0.5}),
+    "hard negatives 1": Part({"loss.hardness": 1.0}),
+    "hard negatives 2": Part({"loss.hardness": 2.0}),
+    "hard negatives 1, a tenth alike": Part(loss=debiased),
     "mixed negatives": Part(loss=mixed_negatives),
     "temperature 0.2 to 0.07": Part(temperature=falling),
     "temperature 0.1 to 1, five times": Part(temperature=swinging),

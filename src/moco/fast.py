@@ -315,7 +315,7 @@ def _loss(t: Training, asked: str) -> Form | None:
     def sample() -> list[Tensor]:
         leaf = q.clone().requires_grad_()
         contrast = dictionary.look_up(leaf, k, index, 0)
-        found = info_nce(leaf, contrast, t.recipe.loss.temperature, t.summed)
+        found = info_nce(leaf, contrast, t.recipe.loss.temperature, t.summed, t.recipe.loss.hardness)
         found.loss.backward()  # type: ignore[no-untyped-call]
         assert leaf.grad is not None
         return [found.loss.detach(), found.accuracy, found.negative, leaf.grad]

@@ -256,7 +256,13 @@ def _answered(
 ) -> _Answer:
     """The loss of queries of rows from `first` on, and its gradient, times their share of the batch."""
     halves = [
-        info_nce(q, dictionary.look_up(q, turn.keys, index, t.step, first), t.model.temperature, t.summed)
+        info_nce(
+            q,
+            dictionary.look_up(q, turn.keys, index, t.step, first),
+            t.model.temperature,
+            t.summed,
+            t.recipe.loss.hardness,
+        )
         for q, turn, dictionary in zip(queries, turns, halves_of(t.dictionary), strict=False)
     ]
     mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))

@@ -32,7 +32,7 @@ GOOD = {
     "info_nce": (
         moco.info_nce,
         {"q": unit(4, 8), "key": unit(4, 8), "others": unit(16, 8), "log_count": torch.zeros(4, 16), "scale": None,
-         "alike": None, "temperature": 0.1},
+         "alike": None, "temperature": 0.1, "hardness": 0.5},
     ),
     "info_nce of int8": (
         moco.info_nce,

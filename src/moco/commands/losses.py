@@ -73,11 +73,11 @@ def _losses(training: Training, crops: Tensor, index: NDArray[np.int64]) -> list
     x_q, x_k = training.views.finish(crops.to(device), index, SAMPLE_EPOCH)
     turn = training.model.turns(x_q, x_k, training.step)[0]
     q = turn.ask(slice(0, len(index)))
-    places, temperature = torch.from_numpy(index).to(device), training.recipe.loss.temperature
+    places, loss = torch.from_numpy(index).to(device), training.recipe.loss
     dictionary, _ = halves_of(training.dictionary)
     found = []
     for n in range(len(index)):
         one = q[n : n + 1]
         contrast = dictionary.look_up(one, turn.keys, places, training.step, n)
-        found.append(float(info_nce(one, contrast, temperature).loss))
+        found.append(float(info_nce(one, contrast, loss.temperature, hardness=loss.hardness).loss))
     return found

@@ -121,26 +121,29 @@ def streams(contrast: Contrast) -> bool:
     return contrast.log_count is None and not contrast.others.requires_grad
 
 
-def info_nce(q: Tensor, contrast: Contrast, temperature: float | Tensor, summed: Summed = chunked) -> Loss:
+def info_nce(
+    q: Tensor, contrast: Contrast, temperature: float | Tensor, summed: Summed = chunked, hardness: float = 0.0
+) -> Loss:
     """-log exp(q.k+/tau) / sum_i exp(q.k_i/tau), over the positive and all negatives, in fp32 whatever the autocast.
 
     q is N x C of unit length. A dictionary, whose keys have no gradient, is streamed: no N x M tensor is ever held.
     Negatives that have gradients, or count differently for each query, are few: their N x M logits are kept.
     `summed` is the way to sum over the dictionary. Of several positives, all are in the sum, and the mean over them is
     taken outside of the logarithm (SupCon, arXiv:2004.11362, equation 2). A temperature that is a tensor
-    has a gradient.
+    has a gradient. With `hardness` beta a negative counts exp(beta q.k/tau) times, over the mean of that over the
+    query's negatives, without a gradient of its own (arXiv:2010.04592, equation 4 with tau+ = 0).
     """
     if isinstance(temperature, Tensor):
         with torch.autocast(q.device.type, enabled=False):
-            found, tau = info_nce(q.float() / temperature, contrast, 1.0, summed), temperature.detach()
+            found, tau = info_nce(q.float() / temperature, contrast, 1.0, summed, hardness), temperature.detach()
         return Loss(found.loss, found.accuracy, found.positive * tau, found.negative * tau)
     with torch.autocast(q.device.type, enabled=False):
         q = q.float()
         if streams(contrast):
             summed = summed if contrast.alike is None else partial(chunked, alike=contrast.alike)
-            logsumexp, hardest, negative = _Stream.apply(q, contrast.others, contrast.scale, temperature, summed)
+            logsumexp, hardest, negative = _streamed(q, contrast, temperature, summed, hardness)
         else:
-            logsumexp, hardest, negative = _held(q, contrast, temperature)
+            logsumexp, hardest, negative = _held(q, contrast, temperature, hardness)
         if contrast.key.ndim == 2:
             positive = (q * contrast.key.float()).sum(dim=1)
             loss = F.softplus(logsumexp - positive / temperature).mean()
@@ -153,16 +156,35 @@ def info_nce(q: Tensor, contrast: Contrast, temperature: float | Tensor, summed:
     return Loss(loss, accuracy, positive.detach().mean(), negative)
 
 
+def _streamed(
+    q: Tensor, contrast: Contrast, temperature: float, summed: Summed, hardness: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """logsumexp, hardest (N each) and mean similarity; of weighted negatives by a second pass, for the mean weight.
+
+    sum_j w_j exp(s_j) is M sum_j exp((1 + beta) s_j) / sum_j exp(beta s_j): two sums at other temperatures.
+    """
+    given = contrast.others, contrast.scale, summed
+    logsumexp, hardest, negative = _Stream.apply(q, *given, temperature / (1 + hardness), temperature)
+    if hardness > 0:
+        weights = _Stream.apply(q.detach(), *given, temperature / hardness, temperature)[0]
+        number = torch.full_like(weights, len(contrast.others))
+        if contrast.alike is not None:
+            number -= contrast.alike.table().sum(dim=1)
+        logsumexp = logsumexp - (weights - number.log()).nan_to_num(0.0)  # of a query without negatives, nothing
+    return logsumexp, hardest, negative
+
+
 class _Stream(torch.autograd.Function):
     """log sum_j exp(q.k_j/tau) and max_j q.k_j of each query (N), and the mean of all q.k_j.
 
-    The gradient, sum_j softmax_j k_j / tau, is summed in the same pass, so that no similarity is needed twice: two
-    products of N x M x C in all, as many as forward and backward of the plain form take.
+    The gradient, sum_j softmax_j k_j / `per`, is summed in the same pass, so that no similarity is needed twice: two
+    products of N x M x C in all, as many as forward and backward of the plain form take. `per` is tau; another, where
+    a part of the exponent is a constant weight.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, others: Tensor, scale: Tensor | None, temperature: float, summed: Summed
+        ctx: Any, q: Tensor, others: Tensor, scale: Tensor | None, summed: Summed, temperature: float, per: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         hardest, total, mixed, sum_of_keys, alike = summed(q, others, scale, temperature, ctx.needs_input_grad[0])
         if alike is None:
@@ -170,21 +192,23 @@ class _Stream(torch.autograd.Function):
         else:  # a query that is alike to all has no negative, and no gradient from any
             negative = ((q @ sum_of_keys - alike[0]) / (len(others) - alike[1]).clamp_min(1)).mean()
         divisor = total if alike is None else total.clamp_min(torch.finfo(total.dtype).tiny)
-        ctx.save_for_backward(mixed.div_(divisor[:, None]).div_(temperature))
+        ctx.save_for_backward(mixed.div_(divisor[:, None]).div_(per))
         ctx.mark_non_differentiable(hardest, negative)
         return total.log() + hardest / temperature, hardest, negative
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         (mixed,) = ctx.saved_tensors
-        return grad[:, None] * mixed, None, None, None, None
+        return grad[:, None] * mixed, None, None, None, None, None
 
 
-def _held(q: Tensor, contrast: Contrast, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+def _held(q: Tensor, contrast: Contrast, temperature: float, hardness: float) -> tuple[Tensor, Tensor, Tensor]:
     """logsumexp, hardest (N each) and mean similarity, with the logits held."""
     negatives = q @ _rows(contrast).T
     logits = negatives / temperature
     log_count = _log_count(contrast)
+    if hardness > 0:
+        logits = logits + _log_weights(logits.detach(), log_count, hardness)
     if log_count is None:
         return torch.logsumexp(logits, dim=1), negatives.detach().amax(dim=1), negatives.detach().mean()
     with torch.no_grad():
@@ -194,6 +218,13 @@ def _held(q: Tensor, contrast: Contrast, temperature: float) -> tuple[Tensor, Te
     none = (log_count == -torch.inf).all(dim=1, keepdim=True)  # whose sum of nothing would have no gradient
     logsumexp = torch.logsumexp((logits + log_count).masked_fill(none, 0.0), dim=1)
     return logsumexp.masked_fill(none[:, 0], -torch.inf), hardest, mean
+
+
+def _log_weights(logits: Tensor, log_count: Tensor | None, hardness: float) -> Tensor:
+    """N x M, the logarithm of what each negative counts beside the others, 1 in the mean over a query's negatives."""
+    count = torch.zeros_like(logits) if log_count is None else log_count
+    mean = torch.logsumexp(hardness * logits + count, dim=1) - torch.logsumexp(count, dim=1)
+    return hardness * logits - mean.nan_to_num(0.0)[:, None]  # of a query without negatives, nothing
 
 
 def _log_count(contrast: Contrast) -> Tensor | None:
@@ -210,16 +241,19 @@ def _rows(contrast: Contrast) -> Tensor:
     return rows if contrast.scale is None else rows * contrast.scale[:, None]
 
 
-def info_nce_plain(q: Tensor, contrast: Contrast, temperature: float) -> Tensor:
+def info_nce_plain(q: Tensor, contrast: Contrast, temperature: float, hardness: float = 0.0) -> Tensor:
     """The same as the paper's Algorithm 1 writes it: cross-entropy of (1 + M) logits with label 0.
 
-    Of several positives, that of (P + M) logits with each of the P labels in turn, and their mean.
+    Of several positives, that of (P + M) logits with each of the P labels in turn, and their mean. With `hardness`, of
+    logits of negatives to which the logarithms of their weights are added.
     """
     keys = contrast.key if contrast.key.ndim == 3 else contrast.key[:, None]
     positive = torch.einsum("nc,npc->np", q, keys)
     negatives = torch.einsum("nc,mc->nm", q, _rows(contrast))
     logits = torch.cat([positive, negatives], dim=1) / temperature
     log_count = _log_count(contrast)
+    if hardness > 0:
+        logits = logits + F.pad(_log_weights(negatives.detach() / temperature, log_count, hardness), (keys.shape[1], 0))
     if log_count is not None:
         logits = logits + F.pad(log_count, (keys.shape[1], 0))
     each = [

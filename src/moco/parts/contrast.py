@@ -27,6 +27,7 @@ def info_nce(
     alike: Alike | None = None,
     *,
     temperature: float,
+    hardness: float = 0.0,
 ) -> Loss:
     """-log exp(q.k+/tau) / sum_i exp(q.k_i/tau), the mean over a batch (v1, equation 1), in fp32 under any autocast.
 
@@ -35,9 +36,10 @@ def info_nce(
     `q` (N x C) are queries, `key` (N x C) the positive of each, `others` (M x C) the negatives of all, each row of unit
     length. `log_count` (N x M) is the logarithm of how often a query has a negative (-inf: never), `scale` (M) what
     each row of `others` is multiplied by, as in an int8 queue, `alike` says by groups which negatives a query does
-    without. Negatives without gradient are streamed: no N x M tensor
-    is held. Besides `loss` the answer has `accuracy`, `positive` and `negative`, tensors without gradient. Raises
-    MocoError for other shapes, types or devices, and for rows that are not of unit length.
+    without. With `hardness` a negative counts exp(hardness q.k/tau) times, 1 in the mean over a query's negatives
+    (arXiv:2010.04592). Negatives without gradient are streamed: no N x M tensor is held. Besides `loss` the answer has
+    `accuracy`, `positive` and `negative`, tensors without gradient. Raises MocoError for other shapes, types or
+    devices, and for rows that are not of unit length.
     """
     name = "info_nce"
     refuse.vectors(name, "q", q)
@@ -55,6 +57,7 @@ def info_nce(
     refuse.same_shape(name, "q", q, "key", key)
     refuse.same_width(name, "q", q, "others", others)
     refuse.positive(name, "temperature", temperature)
+    refuse.number(name, "hardness", hardness, least=0)
     if log_count is not None and log_count.shape != (len(q), len(others)):
         raise MocoError(
             f"moco.{name}: log_count is {words(log_count)}; give {len(q)} x {len(others)}: a row for each "
@@ -66,7 +69,7 @@ def info_nce(
     refuse.unit_vectors(name, "key", key)
     if scale is None:  # what is in a long queue, `update` has looked at
         refuse.unit_vectors(name, "others", others, always=len(others) <= 4 * len(q))
-    return _info_nce(q, Contrast(key, others, log_count, scale, alike), temperature)
+    return _info_nce(q, Contrast(key, others, log_count, scale, alike), temperature, hardness=hardness)
 
 
 def momentum_update_(key: nn.Module, query: nn.Module, m: float = 0.999) -> None:

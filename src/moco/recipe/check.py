@@ -54,6 +54,7 @@ def check(r: Recipe) -> None:
         raise MocoError(f"--batch {r.batch}: contrast needs at least two images a step")
     for flag, share in (
         ("--optim.weight-decay", r.optim.weight_decay),
+        ("--loss.hardness", r.loss.hardness),
         ("--optim.momentum", 0.0 if isinstance(r.optim, AdamW) else r.optim.momentum),
         ("--schedule.warmup-epochs", r.schedule.warmup_epochs if isinstance(r.schedule, Cosine) else 0.0),
         ("--schedule.factor", r.schedule.factor if isinstance(r.schedule, Steps | Decay) else 0.0),

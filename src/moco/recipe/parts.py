@@ -112,6 +112,8 @@ class InfoNCE:
     """Also contrast the second view, as query, with the first as key."""
     halves: Literal["sum", "mean"] = "sum"
     """How the two losses of `symmetric` are put together; the official demo adds them."""
+    hardness: float = 0.0
+    """Of negatives: each counts exp(hardness x cosine / temperature) times, 1 in the mean (arXiv:2010.04592)."""
     scaled: bool = False
     """Its gradient is multiplied by twice the temperature, so that rates hold for any (v3, Algorithm 1)."""
 
