@@ -208,6 +208,9 @@ def test_the_detectron2_file_is_the_official_converters(resnet18, tmp_path):
         ({"format": "onnx", "push": "a/b"}, "--push is for huggingface"),
         ({"format": "huggingface", "push": "photos"}, "write USER/NAME"),
         ({"format": "onnx", "out": "x.onnx"}, "looks like a file: name a folder, such as x"),
+        ({"format": "onnx", "out": "."}, "is no new folder; name one, such as onnx"),
+        ({"format": "onnx", "out": ".."}, r"is no new folder; name one, such as \.\./onnx"),
+        ({"format": "onnx", "out": "n" * 300}, "file name too long"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_written(options, says, run, tmp_path, monkeypatch):

@@ -37,6 +37,8 @@ def parcel(name, stem="imagenet", **options):
         ("resnet50w8", "imagenet", {"torchvision", "timm", "detectron2", "mmdetection", "mmpretrain"}),
         ("resnet10w8", "small", {"torchvision", "timm"}),
         ("mobilenet_v3_small", "imagenet", {"torchvision"}),
+        ("shufflenet_v2_x0_5", "imagenet", {"torchvision", "official"}),
+        ("googlenet", "imagenet", {"torchvision"}),
         ("timm:convnext_atto", "imagenet", {"timm"}),
     ],
 )

@@ -186,12 +186,15 @@ def _record(parcel: Parcel, name: str, exported: Exported, found: Comparison, wh
 
 def _refuse_unusable(out: Path, name: str) -> None:
     """Raise MocoError unless `out` is a new folder, or one that an export has written; writes nothing."""
+    if out.name in ("", ".."):  # it would be renamed while somebody is in it
+        raise MocoError(f"{out} is no new folder; name one, such as {out / name}")
     if out.suffix in (".onnx", ".pt2", ".pt", ".pth", ".pkl", ".safetensors", ".tar"):
         raise MocoError(f"{out} looks like a file: name a folder, such as {out.with_suffix('')}; its file goes into it")
-    if out.exists() and not out.is_dir():
-        raise MocoError(f"{out} is a file; name a new folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / RECORD).exists():
-        raise MocoError(f"{out} holds other files; name a new folder")
+    with trouble_is_told(out):
+        if out.exists() and not out.is_dir():
+            raise MocoError(f"{out} is a file; name a new folder")
+        if out.is_dir() and any(out.iterdir()) and not (out / RECORD).exists():
+            raise MocoError(f"{out} holds other files; name a new folder")
     try:
         refuse_unwritable(out)
     except MocoError as error:

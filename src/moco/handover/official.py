@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,9 +34,20 @@ def obstacle(parcel: Parcel) -> str | None:
             return f"main_lincls.py builds models of torchvision, not {a.words}"
         case Model() if classifier_place(a) != "fc":
             return f"main_lincls.py expects a classifier called fc, and {a.words} calls it {classifier_place(a)}"
+        case Model() if beyond := _beyond(a, parcel):
+            return f"main_lincls.py builds {a.words} with more than this encoder has ({beyond})"
     if parcel.head is not None and not all(isinstance(m, nn.Linear | nn.ReLU) for m in parcel.head):
         return "main_moco.py's heads are linear layers and ReLU, and this one has others"
     return None
+
+
+def _beyond(a: Model, parcel: Parcel) -> str:
+    """A tensor of torchvision's model as the script builds it that is neither the encoder's nor fc's; "": none."""
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of GoogLeNet, that its initial weights will be others one day
+        theirs = models.get_model(a.name, weights=None).state_dict()
+    ours = parcel.opened.backbone.state_dict()
+    return next((name for name in theirs if name not in ours and not name.startswith("fc.")), "")
 
 
 def write(parcel: Parcel, folder: Path) -> Exported:
