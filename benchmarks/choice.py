@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,19 +80,27 @@ def by_both(found: Sequence[Found]) -> list[float]:
 
 
 WAYS = {
-    "by turns (`auto`)": merit,
-    "by turns, even ones by views found again": by_views_where_even,
-    "by views found again": by_views,
-    "by both": by_both,
+    "by turns (`auto`)": (merit, LOOKS[-1]),
+    "by turns, carried on to 1,500 steps": (merit, 1500),
+    "by turns, even ones by views found again": (by_views_where_even, LOOKS[-1]),
+    "by views found again": (by_views, LOOKS[-1]),
+    "by both": (by_both, LOOKS[-1]),
 }
-"""Orders of encoders of the same images: the higher, the better."""
+"""Orders of encoders of the same images (the higher, the better), and the step that scores are carried on to."""
 
 
-def chosen(scores: dict[str, dict[str, Found]], order) -> str:
-    """What successive halving takes, given each candidate's scores by step."""
+def carried(looks: dict[str, Found], step: int, to: int) -> Found:
+    """What the scores of this step would be at another, were they to go on straight in the logarithm of the steps."""
+    first, now = looks[str(LOOKS[0])], looks[str(step)]
+    further = math.log(to / LOOKS[-1]) / math.log(LOOKS[-1] / LOOKS[0])
+    return {name: score + further * (score - first[name]) for name, score in now.items()}
+
+
+def chosen(scores: dict[str, dict[str, Found]], order, to: int = LOOKS[-1]) -> str:
+    """What successive halving takes, given each candidate's scores by step, carried on to the step `to`."""
     left = list(scores)
     for step in LOOKS:
-        value = dict(zip(left, order([scores[views][str(step)] for views in left]), strict=True))
+        value = dict(zip(left, order([carried(scores[views], step, to) for views in left]), strict=True))
         left = sorted(left, key=lambda views: -value[views])[: survivors(len(left))]
     return left[0]
 
@@ -113,10 +122,10 @@ def table(rows: list[dict[str, Any]]) -> None:
             cells.setdefault(f"`{views}`", []).append(_pair(found))
             lost.setdefault(f"`{views}`", []).append(best - found)
         for size in map(str, SIZES):
-            for way, order in WAYS.items():
+            for way, (order, to) in WAYS.items():
                 seeds = sorted({row["seed"] for row in trials})
                 taken = [
-                    chosen({row["views"]: row["scores"][size] for row in trials if row["seed"] == seed}, order)
+                    chosen({row["views"]: row["scores"][size] for row in trials if row["seed"] == seed}, order, to)
                     for seed in seeds
                 ]
                 head, loss = f"{way}, {size} images", np.mean([best - judged[views] for views in taken], axis=0)
