@@ -19,7 +19,7 @@ from moco.encoder import build_encoder
 from moco.handover import check
 from moco.handover.table import FORMATS, Format
 from moco.machine import Machine
-from moco.recipe import override, v2
+from moco.recipe import Normalize, override, v2
 from moco.run.encoder_file import read_encoder, save_encoder
 
 MACHINE = Machine(device="cpu", precision="fp32", threads=1, workers=1)
@@ -222,9 +222,67 @@ def test_what_cannot_be_is_said_before_anything_is_written(options, says, run, t
 
 def test_a_folder_with_other_files_is_not_touched(run, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(MocoError, match="holds other files"):
+    with pytest.raises(MocoError, match=r"letter\.txt is not as an export left it"):
         export(run, "torchvision", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_an_export_is_replaced_but_what_somebody_added_to_it_or_changed_is_not(run, tmp_path):
+    out = tmp_path / "out"
+    export(run, "torchvision", out)
+    export(run, "safetensors", out)
+    assert not (out / "encoder.pth").exists()
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(MocoError, match=r"notes\.txt is not as an export left it"):
+        export(run, "timm", out)
+    assert (out / "notes.txt").read_text() == "mine"
+    (out / "notes.txt").unlink()
+    (out / "load.py").write_text("changed")
+    with pytest.raises(MocoError, match=r"load\.py is not as an export left it"):
+        export(run, "timm", out)
+    assert (out / "encoder.safetensors").exists()
+
+
+def test_a_link_is_not_replaced(run, tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(MocoError, match="is a link: name the folder it leads to"):
+        export(run, "torchvision", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_what_fails_leaves_not_even_the_folders_above_and_the_other_formats_go_on(run, tmp_path, monkeypatch):
+    def fails(parcel, folder):
+        (folder / "half").write_text("done")
+        raise MocoError("it gives other features")
+
+    monkeypatch.setitem(FORMATS, "timm", replace(FORMATS["timm"], write=fails))
+    with pytest.raises(MocoError, match="other features"):
+        export(run, "timm", tmp_path / "new" / "deep" / "out")
+    assert list(tmp_path.iterdir()) == []
+    done, left = export_all(run, tmp_path / "all")
+    assert left["timm"] == "it gives other features"
+    assert {"torchvision", "safetensors", "onnx"} <= {one.format for one in done}
+    assert not (tmp_path / "all" / "timm").exists()
+    with pytest.raises(MocoError, match="looks like a file"):
+        export_all(run, tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("name", ["torchvision", "timm", "safetensors", "huggingface"])
+def test_an_export_opens_here_with_its_stride_size_and_normalisation(name, tmp_path):
+    recipe = override(v2(), {"encoder.backbone": "resnet10w8", "encoder.stem": "half", "image_size": 48})
+    recipe = replace(recipe, normalize=Normalize(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)))
+    torch.manual_seed(0)
+    save_encoder(tmp_path / "encoder.pt", build_encoder(replace(recipe.encoder, norm_group=None))[0], recipe, 1)
+    done = export(tmp_path / "encoder.pt", name, tmp_path / "out")
+    place = done.folder if name == "huggingface" else done.file
+    if name == "safetensors":  # which says it itself
+        place = done.file.rename(tmp_path / "alone.safetensors")
+    encoder, preprocess = load(tmp_path / "encoder.pt")
+    again, prepared = load(place)
+    assert prepared == preprocess
+    images = torch.rand(2, 3, 48, 48)
+    torch.testing.assert_close(again(images), encoder(images), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_that_are_not_finite_are_not_handed_over(resnet18, tmp_path):

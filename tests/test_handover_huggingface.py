@@ -81,9 +81,21 @@ def test_images_of_any_mode_and_as_arrays_are_prepared_as_ours(tmp_path):
     array = np.asarray(IMAGE)
     for images in ([IMAGE, IMAGE], [array, array], torch.from_numpy(np.stack([array, array])).permute(0, 3, 1, 2)):
         assert torch.equal(processor(images)["pixel_values"], torch.stack([preprocess(IMAGE)] * 2))
+    with pytest.raises(ValueError, match="do_normalize: no option changes"):
+        processor(IMAGE, do_normalize=False)
+    with pytest.raises(ValueError, match="mode I;16; give one of 8 bits"):
+        processor(PIL.Image.fromarray(np.full((40, 40), 5000, dtype=np.uint16)))
     processor.save_pretrained(tmp_path / "again")
     again = AutoImageProcessor.from_pretrained(tmp_path / "again", trust_remote_code=True)
     assert torch.equal(again(IMAGE)["pixel_values"], processor(IMAGE)["pixel_values"])
+
+
+def test_what_a_network_computes_when_it_is_made_comes_with_its_head(tmp_path):
+    recipe = override(v2(), {"encoder.backbone": "timm:swin_tiny_patch4_window7_224", "image_size": 224})
+    encoder = build_encoder(replace(recipe.encoder, norm_group=None))[0]
+    assert set(dict(encoder.backbone.named_buffers())) - set(encoder.backbone.state_dict()), "indices that no file has"
+    save_encoder(tmp_path / "encoder.pt", encoder, recipe, 1)
+    assert export(tmp_path / "encoder.pt", "huggingface", tmp_path / "out", head=True).difference <= 1e-5
 
 
 @pytest.fixture(scope="module")

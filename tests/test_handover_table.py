@@ -52,6 +52,12 @@ def test_which_formats_hold_an_encoder(name, stem, beside_everything):
         assert set(str(error.value).rpartition(": ")[2].split(", ")) == fits
 
 
+def test_a_network_that_asks_for_a_version_leaves_by_code_or_as_a_graph():
+    one = parcel("mnasnet0_5")
+    assert {f for f in FORMATS if obstacle(f, one) is None} == {"onnx", "torch-export", "huggingface"}
+    assert "asks for a version" in str(obstacle("torchvision", one))
+
+
 def test_heads_and_pixels_narrow_the_choice():
     headed = parcel("resnet18", head=True)
     assert {f for f in FORMATS if obstacle(f, headed) is not None} == {"detectron2", "mmdetection", "mmpretrain"}

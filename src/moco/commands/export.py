@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import PIL
@@ -16,6 +16,7 @@ from moco.arguments import of_its_types
 from moco.commands.opened import open_for_images
 from moco.commands.tell import Silent, Teller
 from moco.errors import MocoError
+from moco.foreign.exported import RECORD, files_of, first_not_exported
 from moco.handover.check import TOLERANCE, Comparison, Original, compare, original
 from moco.handover.parcel import Exported, Parcel, parcel_of
 from moco.handover.photographs import photographs
@@ -29,9 +30,6 @@ from moco.run.load import Opened
 from moco.version import VERSION
 
 Name = str | os.PathLike[str]
-
-RECORD = "export.json"
-"""In every folder that an export has written: what it is, and how far it was from the original."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,7 @@ def export(
     done = _hand_over(parcel, format, out, original(parcel, images), whose, tell)
     if push is not None:
         address = send(done.folder, push)
+        _keep(done.folder, json.loads((done.folder / RECORD).read_text(encoding="utf-8")))  # the card names it now
         tell.note(f"sent to {address}")
         done = Export(**{**vars(done), "address": address})
     return done
@@ -94,8 +93,12 @@ def export(
 def export_all(
     encoder: Name, out: Name, *, data: Name | None = None, tell: Teller | None = None
 ) -> tuple[list[Export], dict[str, str]]:
-    """Every format that can hold the encoder, each in a folder of its name below `out`; and why others cannot."""
+    """Every format that can hold the encoder, each in a folder of its name below `out`; and why others cannot.
+
+    A format that fails, such as by its check, is among these, and the others go on.
+    """
     tell, out = tell or Silent(), Path(out)
+    _refuse_name_of_a_file(out)
     for name in FORMATS:
         _refuse_unusable(out / name, name)
     opened = _opened(encoder, tell)
@@ -106,8 +109,11 @@ def export_all(
     for name in FORMATS:
         reason = obstacle(name, parcel)
         if reason is None:
-            done.append(_hand_over(parcel, name, out / name, known, whose, tell))
-        else:
+            try:
+                done.append(_hand_over(parcel, name, out / name, known, whose, tell))
+            except MocoError as error:
+                reason = str(error)
+        if reason is not None:
             left[name] = reason
             tell.note(f"{name}: {reason}")
     return done, left
@@ -123,6 +129,7 @@ def _opened(encoder: Name, tell: Teller) -> Opened:
 def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str, tell: Teller) -> Export:
     """Written beside `out` first, and put in its place once it has been opened and found the same."""
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    new = [folder for folder in out.parents if not folder.exists()]
     with trouble_is_told(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(beside, ignore_errors=True)
@@ -130,10 +137,13 @@ def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str
     try:
         exported = FORMATS[name].write(parcel, beside)
         found = compare(parcel, exported, known)
-        write_text(beside / RECORD, json.dumps(_record(parcel, name, exported, found, whose), indent=2) + "\n")
+        _keep(beside, _record(parcel, name, exported, found, whose))
         _put_in_place(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        for folder in new:
+            if not any(folder.iterdir()):
+                folder.rmdir()
     file = out if exported.file == "." else out / exported.file
     pixels = (
         "" if found.pixels is None else f"; its preparation of images by {255 * found.pixels:.2f} of 255 gray levels"
@@ -145,6 +155,11 @@ def _hand_over(parcel: Parcel, name: str, out: Path, known: Original, whose: str
     for note in exported.notes:
         tell.note(note)
     return Export(out, file, name, exported.opened_by, found.features, found.images, found.pixels, exported.usage)
+
+
+def _keep(folder: Path, record: dict[str, object]) -> None:
+    """Write the record of an export, with the files that are there."""
+    write_text(folder / RECORD, json.dumps(record | {"files": files_of(folder)}, indent=2) + "\n")
 
 
 def _put_in_place(made: Path, out: Path) -> None:
@@ -162,13 +177,9 @@ def _record(parcel: Parcel, name: str, exported: Exported, found: Comparison, wh
     return {
         "format": name,
         "encoder": opened.about,
-        "architecture": asdict(parcel.architecture),
+        **parcel.told(),
         "head": parcel.head is not None,
         "takes_pixels": parcel.pixels,
-        "image_size": parcel.size,
-        "short_side": opened.preprocess.short_side,
-        "mean": list(parcel.mean),
-        "std": list(parcel.std),
         "opened_by": exported.opened_by,
         "difference": found.features,
         "allowed": TOLERANCE,
@@ -188,14 +199,20 @@ def _refuse_unusable(out: Path, name: str) -> None:
     """Raise MocoError unless `out` is a new folder, or one that an export has written; writes nothing."""
     if out.name in ("", ".."):  # it would be renamed while somebody is in it
         raise MocoError(f"{out} is no new folder; name one, such as {out / name}")
-    if out.suffix in (".onnx", ".pt2", ".pt", ".pth", ".pkl", ".safetensors", ".tar"):
-        raise MocoError(f"{out} looks like a file: name a folder, such as {out.with_suffix('')}; its file goes into it")
+    _refuse_name_of_a_file(out)
     with trouble_is_told(out):
+        if out.is_symlink():
+            raise MocoError(f"{out} is a link: name the folder it leads to ({out.readlink()}), or a new one")
         if out.exists() and not out.is_dir():
             raise MocoError(f"{out} is a file; name a new folder")
-        if out.is_dir() and any(out.iterdir()) and not (out / RECORD).exists():
-            raise MocoError(f"{out} holds other files; name a new folder")
+        if out.is_dir() and (other := first_not_exported(out)) is not None:
+            raise MocoError(f"{other} is not as an export left it: name a new folder, or move it away")
     try:
         refuse_unwritable(out)
     except MocoError as error:
         raise MocoError(str(error).removeprefix("--out ")) from None
+
+
+def _refuse_name_of_a_file(out: Path) -> None:
+    if out.suffix in (".onnx", ".pt2", ".pt", ".pth", ".pkl", ".safetensors", ".tar"):
+        raise MocoError(f"{out} looks like a file: name a folder, such as {out.with_suffix('')}; its file goes into it")

@@ -129,10 +129,13 @@ def _zip(path: Path) -> Any:
 
 def _safetensors(path: Path) -> Any:
     try:
-        from safetensors.torch import load_file
+        from safetensors import safe_open
     except ImportError:
         raise MocoError(f"{path} needs safetensors: pip install 'momentum-contrast[timm]'") from None
-    return load_file(path)
+    with safe_open(path, "pt") as file:
+        whole = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        told = (file.metadata() or {}).get("export")
+    return whole if told is None else whole | {"export": json.loads(told)}
 
 
 def read_folder(folder: Path) -> tuple[Any, dict[str, Any]]:

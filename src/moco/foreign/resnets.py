@@ -81,15 +81,15 @@ _GROUPED: dict[tuple[tuple[int, ...], int, int], str] = {
 class PlannedResNet(ResNet):  # type: ignore[misc]
     """torchvision's ResNet by a plan, without its classifier."""
 
-    def __init__(self, plan: Plan, padding: int | None = None) -> None:
+    def __init__(self, plan: Plan, padding: int | None = None, stride: int | None = None) -> None:
         block = Bottleneck if plan.bottleneck else BasicBlock
         super().__init__(BasicBlock, [1, 1, 1, 1])
         self.groups, self.base_width, self.inplanes = plan.groups, plan.group_width, plan.width
         padding = plan.kernel // 2 if padding is None else padding
-        stride = 1 if plan.kernel == 3 else 2
+        stride = stride or (1 if plan.kernel == 3 else 2)
         self.conv1 = nn.Conv2d(plan.channels, plan.width, plan.kernel, stride, padding, bias=False)
         self.bn1 = nn.BatchNorm2d(plan.width)
-        if stride == 1:
+        if plan.kernel == 3:
             self.maxpool = nn.Identity()
         for stage, blocks in enumerate(plan.blocks):
             made = self._make_layer(block, plan.planes << stage, blocks, stride=1 if stage == 0 else 2)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from moco.errors import MocoError
 from moco.foreign import transformers
 from moco.foreign.containers import Contents, Tensors
+from moco.foreign.exported import with_its_stride
 from moco.foreign.prefixes import Found, below
 from moco.foreign.resnets import PlannedResNet, read_plan
 from moco.recipe.vit import VitName
@@ -24,7 +25,8 @@ _SMALL, _SMALL_HEADS = 384, 12
 
 def as_told(found: Found, held: Contents, shapes: Tensors) -> Found:
     """The backbone with what the rest of its file tells of it, and a note of what nothing tells."""
-    return _with_statistics(_with_heads(_padded_like_solo_learn(found, held, shapes), held, shapes), held)
+    found = _padded_like_solo_learn(with_its_stride(found, held, shapes), held, shapes)
+    return _with_statistics(_with_heads(found, held, shapes), held)
 
 
 def refuse_what_computes_otherwise(found: Found, held: Contents, path: Path) -> None:
@@ -110,7 +112,7 @@ def _has_positions_of_v3(positions: Tensor | None, width: int) -> bool:
 
 def _padded_like_solo_learn(found: Found, held: Contents, shapes: Tensors) -> Found:
     """solo-learn pads the small first convolution by 2 where all others pad by 1; told by what lies beside it."""
-    if found.architecture.stem != "small":
+    if found.architecture.stem != "small" or "export.architecture.stem.stride" in held.words:
         return found
     above = found.prefix.removesuffix("backbone.").removesuffix("encoder.")
     parts = {name[len(above) :].split(".")[0] for name in shapes if name.startswith(above)}

@@ -126,7 +126,7 @@ def _write_with_code(parcel: Parcel, folder: Path) -> None:
     build = timm_lines(a) if isinstance(a, Model) and a.library == "timm" else torchvision_lines(a)
     imports = [line for line in build if line.startswith(("import ", "from "))]
     rest = [f"        {line}" for line in build if line and line not in imports]
-    tensors = {f"net.{k}": t for k, t in parcel.tensors().items()}
+    tensors = {f"net.{k}": t for k, t in parcel.tensors(every_buffer=True).items()}
     head = head_source(parcel.head) if parcel.head is not None else None
     if head is not None and parcel.head is not None:
         source = head if head.startswith("nn.Sequential") else f"nn.Sequential({head})"
@@ -163,6 +163,8 @@ from transformers.utils import ModelOutput
 def build():
     with torch.device("cpu"):  # some models compute with numbers while they are made
 {build}
+    for module in net.modules():
+        module._non_persistent_buffers_set.clear()  # the file has all, and from_pretrained fills in no other
     return net
 
 

@@ -39,7 +39,7 @@ def write_image_processor(folder: Path, parcel: Parcel) -> None:
     write_text(folder / CODE, _CODE)
 
 
-_CODE = '''"""Images of any size and mode to `pixel_values`, N x 3 x S x S, as the encoder saw them."""
+_CODE = '''"""Images of any size, of 8 bits, to `pixel_values`, N x 3 x S x S, as the encoder saw them."""
 
 import numpy as np
 import PIL.Image
@@ -63,11 +63,15 @@ class EncoderImageProcessor(BaseImageProcessor):
         self.image_mean, self.image_std = image_mean, image_std
 
     def preprocess(self, images, return_tensors="pt", **kwargs):
+        if other := [name for name, value in kwargs.items() if value is not None]:
+            raise ValueError(f"{', '.join(other)}: no option changes how this encoder's images are prepared")
         square = torch.stack([self.central(to_pil_image(image)) for image in make_flat_list_of_images(images)])
         mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.image_mean, self.image_std))
         return BatchFeature({"pixel_values": (square.float() / 255 - mean) / std}, tensor_type=return_tensors)
 
     def central(self, image):
+        if image.mode[0] in "IF":
+            raise ValueError(f"nothing tells the range of an image of mode {image.mode}; give one of 8 bits")
         if "A" in image.getbands() or "transparency" in image.info:
             image = image.convert("RGBA")
             image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)

@@ -12,6 +12,12 @@ _QUIET = {name: {"aux_logits": False, "init_weights": False} for name in ("googl
 """What these two must be told to have one output."""
 
 
+def versioned(a: Buildable) -> str | None:
+    """Why a plain file of tensors cannot hold a network: torchvision's MNASNet asks for a version beside them."""
+    old = isinstance(a, Model) and a.library == "torchvision" and a.name.startswith("mnasnet")
+    return f"{a.words} asks for a version that files of tensors alone do not have" if old else None
+
+
 def torchvision_lines(a: Buildable, head: str | None = None) -> list[str]:
     """`net`, by torchvision alone; `head` takes the place of its classifier, or nothing does (`nn.Identity()`)."""
     place = classifier_place(a)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import PIL.Image
 import torch
@@ -48,12 +48,25 @@ class Parcel:
         """Of each channel, of values in [0, 1]."""
         return self.opened.preprocess.normalize.std
 
-    def tensors(self, prefix: str = "", head: str | None = None) -> dict[str, Tensor]:
+    def told(self) -> dict[str, object]:
+        """What names and shapes of its tensors do not tell, for JSON."""
+        return {
+            "architecture": asdict(self.architecture),
+            "image_size": self.size,
+            "short_side": self.opened.preprocess.short_side,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    def tensors(self, prefix: str = "", head: str | None = None, every_buffer: bool = False) -> dict[str, Tensor]:
         """Those of the backbone below `prefix`, contiguous, and below `head` those of the head, if it is kept.
 
-        A head of one layer is named as that layer (`fc.weight`, as MoCo v1's), one of several by their numbers.
+        A head of one layer is named as that layer (`fc.weight`, as MoCo v1's), one of several by their numbers. With
+        `every_buffer` also those that a network computes when it is made, and no state dict has.
         """
-        found = {f"{prefix}{name}": t.detach().contiguous() for name, t in self.opened.backbone.state_dict().items()}
+        held = self.opened.backbone.state_dict()
+        held |= dict(self.opened.backbone.named_buffers()) if every_buffer else {}
+        found = {f"{prefix}{name}": t.detach().contiguous() for name, t in held.items()}
         if self.head is not None and head is not None:
             kept: nn.Module = self.head[0] if len(self.head) == 1 else self.head
             found |= {f"{head}.{name}": t.detach().contiguous() for name, t in kept.state_dict().items()}

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from moco.foreign.exported import TOLD
 from moco.handover.absent import needs, version
 from moco.handover.architecture import Model, Unnamed
-from moco.handover.lines import head_source, timm_lines, torchvision_lines
+from moco.handover.lines import head_source, timm_lines, torchvision_lines, versioned
 from moco.handover.loadfile import opened_by_load, outputs_of, write_load
 from moco.handover.parcel import Exported, Parcel
 from moco.recipe import to_json
@@ -22,7 +23,7 @@ FILE = "encoder.safetensors"
 def obstacle(parcel: Parcel) -> str | None:
     """It holds any network that a line of Python builds; a head goes behind it."""
     a = parcel.architecture
-    return f"nothing in the file could say how to build {a.words}" if isinstance(a, Unnamed) else None
+    return f"nothing in the file could say how to build {a.words}" if isinstance(a, Unnamed) else versioned(a)
 
 
 def write(parcel: Parcel, folder: Path) -> Exported:
@@ -75,6 +76,7 @@ def metadata(parcel: Parcel) -> dict[str, str]:
         "mean": json.dumps(parcel.mean),
         "std": json.dumps(parcel.std),
     }
+    told["export"] = json.dumps({key: parcel.told()[key] for key in TOLD})
     pixels = parcel.opened.preprocess.pixels
     told |= {"pixels": json.dumps(asdict(pixels))} if pixels is not None else {}
     return told | ({"recipe": to_json(recipe)} if recipe is not None else {})

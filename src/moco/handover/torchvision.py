@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moco.handover.absent import version
 from moco.handover.architecture import Model, Unnamed
-from moco.handover.lines import classifier_place, head_source, torchvision_lines
+from moco.handover.lines import classifier_place, head_source, torchvision_lines, versioned
 from moco.handover.loadfile import opened_by_load, outputs_of, write_load
 from moco.handover.parcel import Exported, Parcel
 from moco.run.tensors import write_tensors
@@ -21,6 +21,8 @@ def obstacle(parcel: Parcel) -> str | None:
         return f"torchvision has no {a.name}"
     if isinstance(a, Unnamed):
         return f"torchvision does not build {a.words}"
+    if (why := versioned(a)) is not None:
+        return why
     if parcel.head is not None and head_source(parcel.head) is None:
         return "this projection head is not made of linear layers, BatchNorm and ReLU"
     return None

@@ -20,6 +20,7 @@ from moco.encoder import Encoder, build_encoder
 from moco.errors import MocoError
 from moco.foreign.architecture import Architecture
 from moco.foreign.containers import Contents, contents
+from moco.foreign.exported import settings_of, words_beside
 from moco.foreign.files import files_in, holds_weights, read_file, read_folder, read_place
 from moco.foreign.open import Backbone, read_backbone
 from moco.foreign.prefixes import LISTED, TOLD
@@ -129,13 +130,14 @@ def open_encoder(path: str | os.PathLike[str]) -> Opened:
         data, settings = read_folder(place)
         refuse_what_shapes_hide(settings)
         held = contents(data)
-        held.words |= words_of(settings)
+        held.words |= words_of(settings) | words_beside(place)
         return _from_file(held, place, asked, settings)
     if place.parent.name == "checkpoints" and is_run(place.parent.parent) and asked is None:
         return _from_checkpoint(place, find_run(place.parent.parent).recipe())
     held = contents(read_file(place))
     if held.words.get("format") == FORMAT and asked is None:
         return _from_run(place, RunDirectory(place.parent) if is_run(place.parent) else None)
+    held.words |= words_beside(place)
     return _from_file(held, place, asked)
 
 
@@ -230,6 +232,7 @@ def _from_file(held: Contents, file: Path, asked: str | None, settings: Mapping[
     found = read_backbone(held, file, asked)
     name = found.architecture.name or ""
     preprocess = Preprocess(found.architecture.size, Normalize())
+    settings = settings or settings_of(held.words)
     if settings:
         preprocess = preprocess_of(settings, preprocess)
     elif found.dialect in (LISTED, TOLD) and name.startswith("timm:"):
