@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from moco import MocoError, export, load
@@ -241,6 +242,20 @@ def test_an_export_is_replaced_but_what_somebody_added_to_it_or_changed_is_not(r
     with pytest.raises(MocoError, match=r"load\.py is not as an export left it"):
         export(run, "timm", out)
     assert (out / "encoder.safetensors").exists()
+
+
+def test_a_folder_with_an_export_json_of_something_else_is_not_touched(run, tmp_path):
+    (tmp_path / "export.json").write_text('{"of": "another program"}')
+    with pytest.raises(MocoError, match=r"export\.json is not as an export left it"):
+        export(run, "torchvision", tmp_path)
+    assert (tmp_path / "export.json").read_text() == '{"of": "another program"}'
+
+
+@pytest.mark.parametrize("told", ["yes", "[1]", '{"image_size": 7}', "{"])
+def test_metadata_of_others_that_have_our_name_are_not_ours(told, resnet18, tmp_path):
+    weights = read_encoder(resnet18)[0].backbone.state_dict()
+    save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "x.safetensors", {"export": told})
+    assert load(tmp_path / "x.safetensors")[1].size == 224
 
 
 def test_a_link_is_not_replaced(run, tmp_path):

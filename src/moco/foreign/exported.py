@@ -29,12 +29,22 @@ def files_of(folder: Path) -> dict[str, str]:
 def first_not_exported(folder: Path) -> Path | None:
     """A file in a folder that no export wrote, or that was changed since; None where all is as an export left it."""
     known = _record(folder).get("files")
-    known = known if isinstance(known, dict) else {}
+    if not isinstance(known, dict):
+        return next((p for p in folder.rglob("*") if p.is_file()), None)
     for path in _files(folder):
         name = str(path.relative_to(folder))
         if name not in known or _digest(path) != known[name]:
             return path
     return None
+
+
+def told_inside(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """What the metadata of a safetensors file tell; nothing where no export wrote them."""
+    try:
+        told = json.loads((metadata or {}).get("export", "null"))
+    except ValueError:
+        return {}
+    return {"export": told} if isinstance(told, dict) and told.keys() == set(TOLD) else {}
 
 
 def words_beside(place: Path) -> dict[str, Any]:
@@ -47,9 +57,9 @@ def words_beside(place: Path) -> dict[str, Any]:
 
 def settings_of(words: Mapping[str, Any]) -> dict[str, Any]:
     """Size and normalisation in the words of a preprocessor_config.json; empty where nothing was told."""
-    if "export.image_size" not in words:
+    mean, std = ([words[k] for k in words if k.startswith(f"export.{part}.")] for part in ("mean", "std"))
+    if "export.image_size" not in words or not len(mean) == len(std) == 3:  # of other than photographs: not by numbers
         return {}
-    mean, std = ([words.get(f"export.{part}.{n}") for n in range(3)] for part in ("mean", "std"))
     return {"size": words["export.image_size"], "image_mean": mean, "image_std": std}
 
 

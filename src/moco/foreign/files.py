@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from moco.errors import MocoError
+from moco.foreign.exported import told_inside
 from moco.foreign.inert import InertPickle, Refused, Unpickler
 
 _OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -134,8 +135,7 @@ def _safetensors(path: Path) -> Any:
         raise MocoError(f"{path} needs safetensors: pip install 'momentum-contrast[timm]'") from None
     with safe_open(path, "pt") as file:
         whole = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        told = (file.metadata() or {}).get("export")
-    return whole if told is None else whole | {"export": json.loads(told)}
+        return whole | told_inside(file.metadata())
 
 
 def read_folder(folder: Path) -> tuple[Any, dict[str, Any]]:
