@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from moco.auto.views import Course
+from moco.auto.views import Course, Searched
 from moco.commands import pretrain as command
 from moco.commands.ask import Ask, goes_on
 from moco.commands.fit import UNTRIED
@@ -81,6 +81,24 @@ def test_what_was_chosen_is_said_with_its_reason_and_written_down(stopped):
     if record["views"]:
         assert {one["views"] for one in record["views"]["tried"]} <= set(VIEWS)
         assert flags["--views"].value == record["views"]["views"]
+
+
+def test_the_rate_that_the_plan_is_made_by_is_that_of_the_views_the_run_will_have(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8))
+    measured = []
+
+    def seconds(trial, *_):
+        measured.append(trial.recipe.query_view)
+        return 0.001
+
+    monkeypatch.setattr("moco.auto.plan.MOST_PASSES", 1)
+    monkeypatch.setattr("moco.commands.fit.seconds_an_image", seconds)
+    monkeypatch.setattr("moco.commands.fit.longest", lambda candidates, *_: Course(candidates, (20, 60)))
+    monkeypatch.setattr("moco.commands.fit._Fit._without_up_and_down", lambda *_: "")
+    monkeypatch.setattr("moco.commands.fit.search", lambda *_: Searched("photos", [], 0.1))
+    pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", machine=CPU, tell=Heard())
+    assert measured[0] == VIEWS[UNTRIED]
+    assert measured[-1] == VIEWS["photos"]
 
 
 def test_images_whose_turns_only_a_fringe_of_colour_tells_get_views_that_turn_them_without_a_search(

@@ -99,7 +99,7 @@ class _Fit:
         length = None
         said = ""
         if self._budget is not None:
-            found = self._again(found)
+            found = self._again(found, views)
             length, _ = choose(found, self._left(self._budget, found), self._facts.images, words(self._budget.seconds))
             said = outlook(found, self._left(self._budget, found), self._facts.images, length)
         recipe, choices = self._auto(self._facts, views, fixed, length)
@@ -159,16 +159,20 @@ class _Fit:
         self._fast = trial.fast
         return trial
 
-    def _measure(self, network: Network) -> float:
-        """Seconds that a training takes for one image, here and now."""
-        trial = self._trial(network, self._untried, 10_000)
+    def _measure(self, network: Network, views: str = "") -> float:
+        """Seconds that a training takes for one image, here and now, with these views; before any is known, untried."""
+        trial = self._trial(network, views or self._untried, 10_000)
         patience = min(PATIENCE, MEASURING * self._budget.seconds) if self._budget is not None else PATIENCE
         return seconds_an_image(trial, self._start.unread, self._start.machine, patience)
 
-    def _again(self, found: list[Rate]) -> list[Rate]:
-        """The network that is likely to be taken is measured once more: whatever disturbs a measurement slows it."""
+    def _again(self, found: list[Rate], views: str) -> list[Rate]:
+        """The network that is likely to be taken is measured once more, with the views that the run will have.
+
+        Where they are those of the first time, the quicker counts: whatever disturbs a measurement slows it.
+        """
         likely = self._likely(found)
-        seconds = min(likely.seconds, self._measure(likely.network))
+        seconds = self._measure(likely.network, views)
+        seconds = min(likely.seconds, seconds) if views == self._untried else seconds
         return [dataclasses.replace(rate, seconds=seconds) if rate is likely else rate for rate in found]
 
     def _views(self, found: list[Rate], seconds: float) -> Searched | None:
