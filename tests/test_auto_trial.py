@@ -1,9 +1,11 @@
 """Trials: short trainings that go on where they stopped, and the rates measured by them."""
 
+import multiprocessing
+
 import numpy as np
 import torch
 
-from moco.auto.rates import seconds_a_step, seconds_to_cut
+from moco.auto.rates import seconds_a_step, seconds_an_image_read, seconds_to_cut
 from moco.auto.trial import Trial
 from moco.data.array import Array
 from moco.data.memory import load_memory
@@ -54,3 +56,14 @@ def test_rates_are_positive_seconds(digits, tmp_path):
     assert 0 < seconds_a_step(one) < 60
     assert one.step >= 4
     assert 0 < seconds_to_cut(source, RECIPE) < 1
+
+
+def test_a_trial_reads_images_as_it_goes_by_processes_that_end_with_it(digits, tmp_path):
+    np.save(tmp_path / "x.npy", digits[0][:64])
+    source = Array(str(tmp_path / "x.npy"))
+    read = Trial(RECIPE, load_memory(source, 1)[0], CPU, Machine(workers=1), None, None, source)
+    assert 0 < seconds_an_image_read(read, 4, patience=0.01) < 60
+    assert read.step == 5 + 2 + 4, "what was ready before the clock started, two to see how long they take, four"
+    assert multiprocessing.active_children()
+    read.close()
+    assert not multiprocessing.active_children()

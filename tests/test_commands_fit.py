@@ -101,6 +101,19 @@ def test_the_rate_that_the_plan_is_made_by_is_that_of_the_views_the_run_will_hav
     assert measured[-1] == VIEWS["photos"]
 
 
+@pytest.mark.parametrize(("told", "rate"), [(0.001, 0.003), (10.0, 10.0)], ids=["measured", "too slow to measure"])
+def test_where_images_are_read_as_the_run_goes_the_rate_is_that_of_reading_and_computing_together(
+    tmp_path, monkeypatch, told, rate
+):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8))
+    monkeypatch.setattr("moco.auto.plan.MOST_PASSES", 1)
+    monkeypatch.setattr("moco.commands.fit.seconds_an_image", lambda *_: told)
+    monkeypatch.setattr("moco.commands.fit.seconds_an_image_read", lambda *_: 0.003)
+    machine = Machine(device="cpu", precision="fp32", threads=1, workers=1, memory_gib=0)
+    pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", views="near", machine=machine, tell=Heard())
+    assert json.loads((tmp_path / "run" / "auto.json").read_text())["rates"][0]["seconds"] == rate
+
+
 def test_images_whose_turns_only_a_fringe_of_colour_tells_get_views_that_turn_them_without_a_search(
     tmp_path, monkeypatch
 ):

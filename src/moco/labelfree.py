@@ -24,15 +24,19 @@ _MOST_IMAGES = 1024
 _MOST_BYTES = 256 << 20
 
 
+def looked_at(images: int, recipe: Recipe) -> int:
+    """How many of so many images are looked at: an eighth at most, and no more than there is room for."""
+    room = _MOST_BYTES // (9 * recipe.image_size**2 * (1 if recipe.pixels is None else recipe.pixels.bytes))
+    return max(2, min(_MOST_IMAGES, room, images // 8))
+
+
 class LabelFree:
     """A fixed sample of images, in two views and in the middle crop, and what an encoder makes of it."""
 
     def __init__(
         self, source: Source, recipe: Recipe, views: Views, preprocess: Preprocess, placement: Placement
     ) -> None:
-        room = _MOST_BYTES // (9 * recipe.image_size**2 * (1 if recipe.pixels is None else recipe.pixels.bytes))
-        n = max(2, min(_MOST_IMAGES, room, len(source) // 8))
-        self.index: NDArray[np.int64] = sample(source, n)
+        self.index: NDArray[np.int64] = sample(source, looked_at(len(source), recipe))
         images = [read_or_next(source, int(i), {}) for i in self.index]
         cuts = zip(self.index, images, strict=True)
         self._crops = torch.stack([views.cut(image, SAMPLE_EPOCH, int(i)) for i, image in cuts])

@@ -19,8 +19,8 @@ MOST = 365 * 86400.0
 SEARCH = 0.12
 """Share of the budget that the choice of views takes at most."""
 
-CLOSING = 8.0
-"""Seconds that are kept for the last measurements and the report."""
+CLOSING = 10.0
+"""Seconds that are kept for what is made before the first step, the last measurements and the report."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

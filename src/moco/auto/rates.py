@@ -45,6 +45,19 @@ def seconds_an_image(trial: Trial, source: Source | None, machine: Machine, pati
     return max(step, cut / max(1, machine.decoders))
 
 
+def seconds_an_image_read(trial: Trial, waiting: int, patience: float = PATIENCE) -> float:
+    """What a training takes for one image that processes read and cut as it goes, `waiting` batches of them ahead.
+
+    Reading and computing are in each other's way, by more than their sum on processors that they share. The mean of
+    the steps, not the median: some wait for a batch.
+    """
+    trial.go(trial.step + waiting + 1)
+    first = trial.go(trial.step + 2) / 2
+    (steps,) = distributed.largest([min(100, max(waiting, round(patience / first)))])
+    (microseconds,) = distributed.largest([round(1e6 * trial.go(trial.step + steps) / steps)])
+    return max(1, microseconds) / 1e6 / trial.recipe.batch
+
+
 def seconds_to_cut(source: Source, recipe: Recipe, images: int = 32) -> float:
     """For one image, the seconds that one process takes to read it and cut its crops."""
     plan = Plan(len(source), min(images, len(source)), None, recipe.seed, 1)

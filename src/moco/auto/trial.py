@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 
 from moco import distributed
-from moco.data.loader import Batch, MemoryLoader, Plan
+from moco.data.loader import Batch, Loader, MemoryLoader, Plan, WorkerLoader
 from moco.data.memory import Memory
+from moco.data.source import Source
 from moco.device import Placement, wait_for
 from moco.encoder import Encoder
 from moco.fast import choose_fast
@@ -17,7 +18,7 @@ from moco.training import Training, build_training, train_step
 
 
 class Trial:
-    """A training of a recipe on images in memory; writes nothing and tells nobody. Several processes train together."""
+    """A training of a recipe; writes nothing and tells nobody. Several processes train together."""
 
     def __init__(
         self,
@@ -27,13 +28,17 @@ class Trial:
         machine: Machine,
         fast: Collection[str] | None,
         first: Callable[[Training], object] | None = None,
+        source: Source | None = None,
     ) -> None:
-        """`fast` names the forms to compute with; None: found out here, and then in `self.fast`.
+        """Trains on the images in memory, or where `source` is given on its, which processes read and cut.
+
+        `fast` names the forms to compute with; None: found out here, and then in `self.fast`.
 
         `first` puts into the training what it starts from; None: random weights.
         """
         self.recipe, self.placement = recipe, placement
-        self._training = build_training(recipe, len(memory), placement)
+        images = len(memory) if source is None else len(source)
+        self._training = build_training(recipe, images, placement)
         if first is not None:
             first(self._training)
         compiled = (
@@ -41,8 +46,14 @@ class Trial:
         )  # compiling costs more than a trial saves
         self.fast, _ = choose_fast(self._training, compiled, fast, recipe.steps or 0, lambda text: None)
         number, count = distributed.number(), distributed.count()
-        plan = Plan(len(memory), recipe.batch, recipe.epochs, recipe.seed, recipe.steps, None, number, count)
-        self._batches: Iterator[Batch] = MemoryLoader(memory).batches(plan, 0)
+        loader: Loader
+        if source is None:
+            plan = Plan(images, recipe.batch, recipe.epochs, recipe.seed, recipe.steps, None, number, count)
+            loader = MemoryLoader(memory)
+        else:
+            plan = Plan.of(recipe, source, number, count)
+            loader = WorkerLoader(source, self._training.views, machine.decoders)
+        self._batches: Iterator[Batch] = loader.batches(plan, 0)
         self.accuracy = 0.0
         """Mean contrast accuracy of the steps of the last call of `go`."""
 
@@ -65,6 +76,11 @@ class Trial:
         wait_for(self._training.placement.device)
         self.accuracy = sum(map(float, found)) / max(1, len(found))
         return time.perf_counter() - start
+
+    def close(self) -> None:
+        """End the processes that read images; it goes no further."""
+        if isinstance(self._batches, Generator):
+            self._batches.close()
 
     def finite(self) -> bool:
         """Whether it has not diverged."""

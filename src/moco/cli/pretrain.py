@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -54,6 +55,7 @@ class Pretrain:
 
 def run(arguments: list[str]) -> Answer:
     """Train, or go on."""
+    began = time.monotonic()
     name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "auto"
     start = v2() if name == "auto" else starting_recipe(name)
     asked = parse(Pretrain, "moco pretrain", arguments, Pretrain(tyro.MISSING, tyro.MISSING, start))
@@ -81,6 +83,7 @@ def run(arguments: list[str]) -> Answer:
             asked=asked.values.asked(),
             prompt=asked.prompt,
             pairs=AskedPairs(asked.pairs, asked.pair_window, asked.positives),
+            began=began,
         )
     except Stopped as stop:
         tell.close()

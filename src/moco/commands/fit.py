@@ -12,27 +12,32 @@ import numpy as np
 from moco import distributed
 from moco.auto.budget import SEARCH, Budget, budget, words
 from moco.auto.plan import Rate, choose, fitting, outlook, rates
-from moco.auto.rates import PATIENCE, seconds_an_image
+from moco.auto.rates import PATIENCE, seconds_an_image, seconds_an_image_read
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
 from moco.auto.views import Course, Searched, longest, search
 from moco.commands.ask import Ask
 from moco.commands.start import Start
 from moco.data.labelled import Labelled
-from moco.data.loader import apart
+from moco.data.loader import READY, apart
 from moco.data.memory import Memory
+from moco.data.source import Source
 from moco.data.survey import Survey
+from moco.labelfree import looked_at
 from moco.recipe import Recipe, override
 from moco.recipe.auto import Choice, DataFacts, Length, Network, auto, networks
 from moco.recipe.views import CANDIDATES, UNTURNED
 from moco.scores.probe import UPRIGHT, Found, Probe, told_by_colour
 from moco.training import Training
 
-LOOKED_AT = 6 * 1024 / 4
-"""Images of a look at the encoder without labels, as a step counts them: it passes them forward alone."""
+A_LOOK = 6 / 4
+"""Steps' work for each image of a look at the encoder without labels: it passes six forms of it, forward alone."""
 
 MEASURING = 0.01
 """Share of the budget for which the steps of one network are timed, at most."""
+
+READING = 0.04
+"""Share of the budget for which steps whose images are read as they go are timed, at most."""
 
 ENOUGH = 300
 """Steps of a trial that suffice to compare views; a smaller network is taken for trials where it allows more."""
@@ -139,7 +144,8 @@ class _Fit:
         )
         steps = max(1, recipe.steps or 0)
         looks = 1 + steps / apart(steps)
-        return max(left - looks * (LOOKED_AT + self._watched / 4) * rate.seconds, left / 2)
+        images = A_LOOK * looked_at(self._facts.images, recipe) + self._watched / 4
+        return max(left - looks * images * rate.seconds, left / 2)
 
     def _images(self, size: int) -> Memory:
         if self._start.memory is not None:
@@ -148,14 +154,15 @@ class _Fit:
             self._memory = sample_in_memory(self._start.source, max(size, 64), self._start.machine.decoders)
         return self._memory
 
-    def _trial(self, network: Network, views: str, steps: int) -> Trial:
-        """A short run on these images, fitted as a run of this length would be."""
+    def _trial(self, network: Network, views: str, steps: int, source: Source | None = None) -> Trial:
+        """A short run on these images, or those of `source` as they are read, fitted as a run so long would be."""
         memory = self._images(network.size)
-        facts = DataFacts(len(memory), self._facts.short_side)
+        images = len(memory) if source is None else len(source)
+        facts = DataFacts(images, self._facts.short_side)
         length = Length(network, steps * 128, "a trial")
         fixed = self._loose | {"steps": steps, "epochs": None}
         recipe, _ = self._auto(facts, views, fixed, length)
-        trial = Trial(recipe, memory, self._start.placement, self._start.machine, self._fast, self._first)
+        trial = Trial(recipe, memory, self._start.placement, self._start.machine, self._fast, self._first, source)
         self._fast = trial.fast
         return trial
 
@@ -165,6 +172,21 @@ class _Fit:
         patience = min(PATIENCE, MEASURING * self._budget.seconds) if self._budget is not None else PATIENCE
         return seconds_an_image(trial, self._start.unread, self._start.machine, patience)
 
+    def _while_reading(self, network: Network, views: str, told: float) -> float:
+        """The same for a run that reads its images as it goes; `told` where it does not, or where that takes long."""
+        start = self._start
+        if start.unread is None or self._budget is None:
+            return told
+        trial = self._trial(network, views, 10_000, start.unread)
+        waiting, patience = READY * start.machine.decoders, READING * self._budget.seconds
+        (long,) = distributed.largest([int(told * trial.recipe.batch * (2 * waiting + 3) > patience)])
+        if long:
+            return told
+        try:
+            return seconds_an_image_read(trial, waiting, min(PATIENCE, patience / 2))
+        finally:
+            trial.close()
+
     def _again(self, found: list[Rate], views: str) -> list[Rate]:
         """The network that is likely to be taken is measured once more, with the views that the run will have.
 
@@ -173,6 +195,7 @@ class _Fit:
         likely = self._likely(found)
         seconds = self._measure(likely.network, views)
         seconds = min(likely.seconds, seconds) if views == self._untried else seconds
+        seconds = self._while_reading(likely.network, views, seconds)
         return [dataclasses.replace(rate, seconds=seconds) if rate is likely else rate for rate in found]
 
     def _views(self, found: list[Rate], seconds: float) -> Searched | None:

@@ -57,6 +57,7 @@ def pretrain(
     log: Sequence[str] = (),
     pairs: AskedPairs | str | None = None,
     prompt: str = "{}",
+    began: float | None = None,
 ) -> Path:
     """Train an encoder on images without labels; the run directory `out`, ready for `load`.
 
@@ -69,10 +70,10 @@ def pretrain(
     `timm:NAME[=FILE]`. `until` stops after so many epochs, saved and without a report; a later call goes on. `asked`
     says what images are made of where looking at them should not. `log` names loggers (`wandb`, `mlflow`, `trackio`)
     that get the rows, the recipe and the pictures too. `pairs` says which images show the same, so that they are one
-    another's positives. `prompt` is the sentence in which image-text names the classes of `watch`. Raises MocoError,
-    and Stopped at Ctrl-C.
+    another's positives. `prompt` is the sentence in which image-text names the classes of `watch`. `time` counts from
+    `began` (of time.monotonic), or from this call. Raises MocoError, and Stopped at Ctrl-C.
     """
-    began = clock.monotonic()
+    began = clock.monotonic() if began is None else began
     labelled, functions = sorted_out(watch)
     machine, out = machine or Machine(), Path(out)
     ask = Ask(time, views, changes or {})

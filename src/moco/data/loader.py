@@ -27,6 +27,9 @@ _ALL, _QUERY, _KEY = slice(None), slice(0, 1), slice(1, 2)
 LOOKS, FEWEST_LOOKS, SOON = 20, 4, 200
 """Looks at the encoder in a run counted in steps; fewer, but four, where they would be less than 200 steps apart."""
 
+READY = 2
+"""Batches that each process has made or makes before they are taken."""
+
 AHEAD = 64
 """Steps for which shards are fetched beforehand."""
 
@@ -196,7 +199,7 @@ class WorkerLoader:
 
     def batches(self, plan: Plan, start: int) -> Iterator[Batch]:
         """Crops, cut by the workers; raises MocoError where no image can be read."""
-        for batch in from_workers(_Steps(self.source, self.cutter, plan, start), self.workers, ahead=2):
+        for batch in from_workers(_Steps(self.source, self.cutter, plan, start), self.workers, ahead=READY):
             if isinstance(batch, MocoError):
                 raise batch
             _beyond(self.source).update(batch.beyond)

@@ -35,8 +35,8 @@ class Survey:
         return self.pixel_bytes * self.mean_area * self.images
 
     def fits_in_memory(self, gib: float) -> bool:
-        """Whether the images are small (256 x 256 pixels on average, no side over LONGEST) and fit in so many GiB."""
-        return self.decoded_bytes <= gib * 2**30 and self.mean_area <= 256 * 256 and self.longest_side <= LONGEST
+        """Whether the images are small (no side over LONGEST) and fit in so many GiB."""
+        return self.decoded_bytes <= gib * 2**30 and self.longest_side <= LONGEST
 
 
 def survey(source: Source, sample: int = 512) -> Survey:
