@@ -5,14 +5,12 @@
 
 The base is what `auto` takes for minutes. Each part is that with one change, and has as many steps as cost what the
 base's `--steps` cost here, by turns that are measured side by side on one thread: a part that makes a step twice as
-dear has half the steps. Some parts are named by the papers as ways to learn faster and are no field of a recipe,
-because they did not pay here; they are written out in this file:
+dear has half the steps. Among them are the papers' ways to learn faster: `split` (Fast-MoCo's patches,
+arXiv:2207.08220), `small views` (SwAV's crops, arXiv:2006.09882), `growing size` and `cycles` (arXiv:2212.05611), hard
+negatives (arXiv:2010.04592). Some did not pay, were found nowhere to pay as they are, and are no field of a recipe;
+they are written out in this file:
 
-- `split`: queries of an image cut into four, features put together two by two (Fast-MoCo, arXiv:2207.08220, figure 3);
-- `small views N`: N more queries a step, small crops that no key is encoded of (multi-crop, SwAV, arXiv:2006.09882);
-- `growing size`: 16, 24, then 32 px by thirds of the run (arXiv:2212.05611);
 - `growing views`: crops from 70 %, then halfway, then the views (a curriculum of strength);
-- `cycles`: three cosines instead of one (arXiv:2212.05611);
 - `a tenth alike`: of negatives weighted by exp(similarity / tau), the share that is held to be of the query's class is
   taken off (arXiv:2010.04592, equation 4, with its constants for CIFAR-10; the weights alone are `--loss.hardness`);
 - `mixed negatives`: as many again, mixed from pairs of the hardest eighth, and a quarter of that mixed with the query
@@ -62,11 +60,7 @@ class Part:
     """A change of the recipe, or what is done otherwise in a step."""
 
     changes: dict[str, Any] = field(default_factory=dict)
-    split: bool = False
-    small: int = 0
-    sizes: tuple[int, ...] = ()
     growing: bool = False
-    cycles: int = 1
     warm: bool = True
     loss: Callable[..., torch.Tensor] | None = None
     """Of queries, what they are contrasted with, the temperature, and the share of the run that is done."""
@@ -118,6 +112,8 @@ def swinging(done: float) -> float:
 
 KNN = "kNN, backbone"
 
+SMALL = {"queries.small_size": 20, "queries.small_scale": (0.1, 0.5)}
+
 PARTS = {
     "base": Part(),
     "twice the rate": Part({"optim.lr": 0.06}),
@@ -139,12 +135,12 @@ PARTS = {
     "four times as wide": Part({"encoder.backbone": "resnet10w64"}),
     "48 px": Part({"image_size": 48}),
     "48 px, twice as wide": Part({"image_size": 48, "encoder.backbone": "resnet10w32"}),
-    "split": Part(split=True),
-    "small views 2": Part(small=2),
-    "small views 4": Part(small=4),
-    "growing size": Part(sizes=(16, 24, 32)),
+    "split": Part({"queries.patches": 2}),
+    "small views 2": Part(SMALL | {"queries.small": 2}),
+    "small views 4": Part(SMALL | {"queries.small": 4}),
+    "growing size": Part({"first_sizes": (16, 24)}),
     "growing views": Part(growing=True),
-    "cycles": Part(cycles=3),
+    "cycles": Part({"schedule.cycles": 3}),
     "hard negatives 0.5": Part({"loss.hardness": 0.5}),
     "hard negatives 0.25": Part({"loss.hardness": 0.25}),
     "hard negatives 0.5, temperature 0.15": Part({"loss.temperature": 0.15, "loss.hardness": 0.5}),
@@ -187,12 +183,8 @@ class Run:
         )
         self.t: Training = build_training(self.recipe, len(images.source), placement)
         self.stages = [Views(replace(self.recipe, **change)) for change in self._stages()]
-        few = replace(self.recipe.query_view, scale=(0.1, 0.5))
-        self.small = Views(replace(self.recipe, image_size=20, query_view=few, seed=seed + 1_000_003))
 
     def _stages(self) -> list[dict[str, Any]]:
-        if self.part.sizes:
-            return [{"image_size": size} for size in self.part.sizes]
         if self.part.growing:
             view = self.recipe.query_view
             low = view.scale[0]
@@ -202,7 +194,7 @@ class Run:
     def step(self, batch) -> None:
         t, part = self.t, self.part
         t.views = self.stages[min(len(self.stages) - 1, len(self.stages) * t.step // self.steps)]
-        if part.split or part.small or part.cycles > 1 or part.loss or part.temperature:
+        if part.loss or part.temperature:
             self._own_step(batch)
         else:
             train_step(t, batch)
@@ -210,36 +202,20 @@ class Run:
     def _own_step(self, batch) -> None:
         t, part, recipe = self.t, self.part, self.recipe
         x_q, x_k = views_of(t.views, t.placement, batch, 1)
-        model, encoder = t.model, t.model.query_encoder
         with t.placement.autocast():
-            (turn,) = model.turns(x_q, x_k, t.step)
-            queries = self._split(encoder, x_q) if part.split else [turn.ask(slice(0, len(x_q)))]
-            for n in range(part.small // 2):
-                epoch = (1 << 41) + (n << 39) + batch.epoch
-                pair = self.small(batch.pixels, batch.sizes, batch.index, epoch, t.placement.memory_format)
-                queries += [model.encode(encoder, x) for x in pair]
+            (turn,) = t.model.turns(x_q, x_k, t.step)
+            q = turn.ask(slice(0, len(x_q)))
         index, done = torch.as_tensor(batch.index), t.step / self.steps
         tau = part.temperature(done) if part.temperature else recipe.loss.temperature
-        met = [(q, t.dictionary.look_up(q, turn.keys, index, t.step)) for q in queries]
-        losses = [part.loss(*one, tau, done) if part.loss else info_nce(*one, tau, t.summed).loss for one in met]
-        turned = t.step * part.cycles / self.steps % 1
-        set_learning_rate_(
-            t.optimizer, t.lr if part.cycles == 1 else recipe.optim.lr * (1 + math.cos(math.pi * turned)) / 2
-        )
+        met = t.dictionary.look_up(q, turn.keys, index, t.step)
+        loss = part.loss(q, met, tau, done) if part.loss else info_nce(q, met, tau, t.summed).loss
+        set_learning_rate_(t.optimizer, t.lr)
         t.optimizer.zero_grad(set_to_none=True)
-        torch.stack(losses).mean().backward()
+        loss.backward()
         t.optimizer.step()
-        model.momentum_update(recipe.keys.m)
-        t.dictionary.update(queries[0].detach(), turn.keys, index)
+        t.model.momentum_update(recipe.keys.m)
+        t.dictionary.update(q.detach(), turn.keys, index)
         t.step += 1
-
-    def _split(self, encoder, x):
-        half = x.shape[-1] // 2
-        cut = [x[:, :, i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
-        patches = torch.cat(cut).contiguous(memory_format=self.t.placement.memory_format)
-        four = encoder.backbone(patches).view(4, len(x), -1)
-        pairs = itertools.combinations(range(4), 2)
-        return [F.normalize(encoder.head(four[list(pair)].mean(dim=0)).float(), dim=1) for pair in pairs]
 
     def batches(self):
         return MemoryLoader(self.images.memory).batches(Plan.of(self.recipe, self.images.source), 0)
@@ -251,7 +227,7 @@ class Run:
             start = time.process_time()
             self.step(batch)
             took.append(time.process_time() - start)
-        return median(took[2:]) if len(self.stages) == 1 else mean(took[2:])
+        return mean(took[2:]) if self.recipe.first_sizes or len(self.stages) > 1 else median(took[2:])
 
 
 def measured(images: Set, views: str, name: str, steps: int, seed: int, placement) -> dict[str, Any]:
@@ -259,7 +235,7 @@ def measured(images: Set, views: str, name: str, steps: int, seed: int, placemen
     own, base = [], []
     for _ in range(2):  # by turns
         base.append(Run(images, views, PARTS["base"], 12, 0, placement).cost(8))
-        own.append(Run(images, views, part, 14, 0, placement).cost(12 if part.sizes else 8))
+        own.append(Run(images, views, part, 14, 0, placement).cost(12 if "first_sizes" in part.changes else 8))
     ratio = 1.0 if name == "base" else min(own) / min(base)
     run = Run(images, views, part, max(10, round(steps / ratio)), seed, placement)
     start = time.process_time()

@@ -26,6 +26,7 @@ CASES = [
     "v3",
     "v3-vit, masked",
     "cifar, in parts",
+    "v2, patches and small crops",
 ]
 TWICE = ["v1", "v2", "memory-bank", "simclr"]
 GO_ON = [*TWICE, "v2, one group"]

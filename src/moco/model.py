@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -41,7 +42,8 @@ class Turn:
     """One way round of a step: one view asks, the other has answered."""
 
     ask: Callable[[slice], Tensor] | Asking
-    """The queries of these rows of the batch (n x C), of unit length, with gradient."""
+    """The queries of these rows of the batch (n x C), of unit length, with gradient; where several ask for the same
+    keys, those of one behind those of the other (Mn x C)."""
     keys: Tensor
     """The keys of the whole batch (N x C), of unit length; with gradient where they are the query encoder's own."""
 
@@ -55,11 +57,23 @@ class Asking:
     step: int
     half: int
     """0 for the first turn of a step, 1 for the second."""
+    small: Sequence[Tensor | Unmade] = ()
+    """Small crops of the same images that ask as well."""
 
     def __call__(self, rows: slice) -> Tensor:
         """The queries of these rows."""
         images, kept = self._seen(rows)
+        asked = [self._by_patches(images) if self.model.patches > 1 else self._whole(images, kept)]
+        return torch.cat([*asked, *(self._whole(made(x[rows])) for x in self.small)])
+
+    def _whole(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
         return self.model.encode(self.model.query_encoder, images, kept, self.model.predictor)
+
+    def _by_patches(self, images: Tensor) -> Tensor:
+        """Of each two patches the query that the mean of their features becomes (Fast-MoCo, section 3.2)."""
+        encoder = self.model.query_encoder
+        alone = encoder.features(patches_of(images, self.model.patches)).chunk(self.model.patches**2)
+        return self.vectors(torch.cat([(one + other) / 2 for one, other in combinations(alone, 2)]))
 
     def features(self, rows: slice) -> Tensor:
         """The features of these rows (n x D)."""
@@ -78,6 +92,15 @@ class Asking:
         return hidden.erased(view, self.step, self.half, places), kept
 
 
+def patches_of(images: Tensor, across: int) -> Tensor:
+    """N x C x S x S cut into `across` times as many patches each way, those of one place behind those of another."""
+    side = images.shape[-1] // across
+    spans = [slice(first, first + side) for first in range(0, side * across, side)]
+    cut = torch.cat([images[:, :, rows, columns] for rows in spans for columns in spans])
+    layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    return cut.contiguous(memory_format=layout)
+
+
 class Contrastive(nn.Module):
     """f_q, f_k and how keys are made from them (v1, figure 2)."""
 
@@ -94,6 +117,7 @@ class Contrastive(nn.Module):
         self.seed = recipe.seed
         self.temperature = recipe.loss.temperature
         self.grouped = recipe.encoder.norm_group is not None
+        self.patches = recipe.queries.patches
         self.parts = parts
         self.by_features = parts > 1 and not groups_fit(recipe, parts, distributed.count())
         """Whether BatchNorm of heads is over more images than a part has: features part by part, heads at once."""
@@ -107,8 +131,17 @@ class Contrastive(nn.Module):
         if self.by_features and any("BatchNorm" in type(m).__name__ for m in self.query_encoder.backbone.modules()):
             refuse_groups_beyond_parts(recipe, parts, distributed.count())
 
-    def turns(self, x_q: Tensor | Unmade, x_k: Tensor | Unmade, step: int, index: Tensor | None = None) -> list[Turn]:
+    def turns(
+        self,
+        x_q: Tensor | Unmade,
+        x_k: Tensor | Unmade,
+        step: int,
+        index: Tensor | None = None,
+        small: Sequence[Tensor | Unmade] = (),
+    ) -> list[Turn]:
         """What asks and what answers: x_q and the keys of x_k; for a symmetric loss also the other way round.
+
+        Small crops ask for the keys of x_k too.
 
         Keys of a momentum encoder are those of the whole batch, made `parts` at a time; queries are made when they are
         asked for. Without such an encoder queries and keys are made together.
@@ -117,7 +150,7 @@ class Contrastive(nn.Module):
             case Momentum(shuffle=shuffle):
                 ways = [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
                 return [
-                    Turn(Asking(self, x, step, half), self._key(y, shuffle, step, half))
+                    Turn(Asking(self, x, step, half, () if half else small), self._key(y, shuffle, step, half))
                     for half, (x, y) in enumerate(ways)
                 ]
             case EndToEnd(shuffle=shuffle):

@@ -79,14 +79,14 @@ def learning_rate(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
             return base * factor ** sum(int(epoch) >= milestone for milestone in at)
         case r.Decay(every=every, factor=factor):
             return base * factor ** (step // every)
-        case r.Cosine(per=per, first_epoch=first, warmup_epochs=warmup):
-            epochs = recipe.epochs if recipe.steps is None else recipe.steps / steps_per_epoch
-            assert epochs is not None
+        case r.Cosine(per=per, first_epoch=first, warmup_epochs=warmup, cycles=cycles):
+            epochs = recipe.length(steps_per_epoch) / steps_per_epoch
             warmup = min(warmup, epochs)
             if epoch < warmup:
                 return base * (step + 1) / (warmup * steps_per_epoch)
             e = (epoch if per == "step" else math.floor(epoch)) + first - warmup
-            return base * 0.5 * (1 + math.cos(math.pi * e / max(epochs - warmup, 1e-9)))
+            turn = cycles * e / max(epochs - warmup, 1e-9)
+            return base * 0.5 * (1 + math.cos(math.pi * (turn - min(int(turn), cycles - 1))))
 
 
 def momentum(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
@@ -96,7 +96,7 @@ def momentum(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
     """
     match recipe.keys:
         case r.Momentum(m=m, to_one=True):
-            steps = recipe.steps or (recipe.epochs or 1) * steps_per_epoch
+            steps = max(1, recipe.length(steps_per_epoch))
             return 1 - (1 - m) * 0.5 * (1 + math.cos(math.pi * min(1.0, (step + 1) / steps)))
         case r.Momentum(m=m):
             return m

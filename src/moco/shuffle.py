@@ -31,7 +31,7 @@ class Unmade:
 
     batch: Batch
     number: int
-    """Which view: QUERY or KEY."""
+    """Which view: QUERY, KEY, or a small crop's."""
     make: Callable[[Batch, int], Tensor]
     """The view of this number of a batch's images."""
     device: torch.device
@@ -83,6 +83,14 @@ def views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> tu
     if batch.sizes is None:
         return views.finish(pixels, batch.index, batch.epoch, placement.memory_format)
     return views(pixels, batch.sizes, batch.index, batch.epoch, placement.memory_format)
+
+
+def small_views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> list[Tensor | Unmade]:
+    """The small crops of a batch that ask as well, likewise."""
+    make = partial(view_of, views, placement)
+    if distributed.count() > 1 or parts > 1:
+        return [Unmade(batch, number, make, placement.device) for number in views.small]
+    return [make(batch, number) for number in views.small]
 
 
 def view_of(views: Views, placement: Placement, batch: Batch, number: int) -> Tensor:

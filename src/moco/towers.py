@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -96,11 +97,18 @@ class TwoTowers(nn.Module):
         """tau, with gradient."""
         return (-self.log_scale).exp()
 
-    def turns(self, x_q: Tensor | Unmade, x_k: Tensor | Unmade, step: int, index: Tensor | None = None) -> list[Turn]:
-        """Images (of view x_q) ask for captions, and captions for images (of view x_k)."""
+    def turns(
+        self,
+        x_q: Tensor | Unmade,
+        x_k: Tensor | Unmade,
+        step: int,
+        index: Tensor | None = None,
+        small: Sequence[Tensor | Unmade] = (),
+    ) -> list[Turn]:
+        """Images (of view x_q, and small crops) ask for captions, and captions for images (of view x_k)."""
         assert index is not None
         numbers = self.numbers[index]
-        image = self.images.turns(x_q, x_k, step)[0]
+        image = self.images.turns(x_q, x_k, step, small=small)[0]
         with torch.no_grad():
             captions: Tensor = self.text_key_encoder(numbers)
         return [Turn(image.ask, captions), Turn(partial(_read, self.text_query_encoder, numbers), image.keys)]

@@ -24,8 +24,8 @@ from moco.ops.running import one_batch, running
 from moco.ops.sync_batch_norm import norms_over_processes
 from moco.optim import build_optimizer, learning_rate, momentum, set_learning_rate_
 from moco.recipe import InfoNCE, Recipe, Stored
-from moco.recipe.check import refuse_parts
-from moco.shuffle import rows_of, views_of
+from moco.recipe.check import refuse_parts, sides_of
+from moco.shuffle import rows_of, small_views_of, views_of
 from moco.text.told import Told
 from moco.towers import TwoTowers
 from moco.two_views import Views
@@ -129,9 +129,10 @@ def build_training(
     refuse_parts(recipe, parts, distributed.count())
     with seeded(recipe.seed, torch.device("cpu")):
         model = _model(recipe, parts, told)
-    refuse_size(model.query_encoder.backbone, recipe.encoder.backbone, recipe.image_size)
+    for side in sides_of(recipe):
+        refuse_size(model.query_encoder.backbone, recipe.encoder.backbone, side)
     norms_over_processes(model, recipe.batch, recipe.encoder.norm_group)
-    _refuse_shared_groups_of_several_keys(recipe)
+    _refuse_shared_groups_of_several_vectors(recipe)
     of = None if recipe.groups is None and told is None else _groups_of(groups if told is None else told.groups)
     dictionary = build_dictionary(recipe, images, torch.Generator().manual_seed(recipe.seed + 1), of)
     placement.put(model)
@@ -160,13 +161,16 @@ def _model(recipe: Recipe, parts: int, told: Told | None) -> Contrastive | TwoTo
             return TwoTowers(recipe, text, told, parts)
 
 
-def _refuse_shared_groups_of_several_keys(recipe: Recipe) -> None:
+def _refuse_shared_groups_of_several_vectors(recipe: Recipe) -> None:
     share = recipe.batch // distributed.count()
-    if recipe.positives > 1 and distributed.count() > 1 and (recipe.encoder.norm_group or recipe.batch) > share:
-        raise MocoError(
-            f"--positives {recipe.positives}: BatchNorm groups that span processes hold one key of each query; set "
-            f"--encoder.norm-group to a divisor of {share}"
-        )
+    if distributed.count() == 1 or (recipe.encoder.norm_group or recipe.batch) <= share:
+        return
+    for flag, value in (("--positives", recipe.positives), ("--queries.patches", recipe.queries.patches)):
+        if value > 1:
+            raise MocoError(
+                f"{flag} {value}: BatchNorm groups that span processes hold one vector of each image; set "
+                f"--encoder.norm-group to a divisor of {share}"
+            )
 
 
 def _groups_of(groups: Groups | None) -> Tensor:
@@ -181,7 +185,9 @@ def train_step(t: Training, batch: Batch) -> Loss:
     Takes the images of step `t.step` and moves `t` on by one; the mean loss of the halves and what goes with it, each a
     tensor without gradient. Raises MocoError where the batch has more keys than the queue.
     """
-    x_q, x_k = views_of(t.views, t.placement, batch, t.parts)
+    views = t.views.at(t.step, t.recipe.length(t.steps_per_epoch))
+    x_q, x_k = views_of(views, t.placement, batch, t.parts)
+    small = small_views_of(views, t.placement, batch, t.parts)
     index = beside(t.first_bad, batch.index)
     layers = int(draw.counter(t.recipe.seed, draw.stream("layers"), t.step) >> 1)  # dropout and its kin
 
@@ -189,7 +195,7 @@ def train_step(t: Training, batch: Batch) -> Loss:
     t.optimizer.zero_grad(set_to_none=True)
     with seeded(layers + distributed.number(), t.placement.device):
         with t.placement.autocast():
-            turns = t.model.turns(x_q, x_k, t.step, index)  # keys; both ways round if symmetric
+            turns = t.model.turns(x_q, x_k, t.step, index, small)  # keys; both ways round if symmetric
         if t.model.by_features:
             answers = [_by_features(t, turns, index)]
         else:
@@ -213,14 +219,14 @@ class _Answer(NamedTuple):
 
     mean: Loss
     queries: list[Tensor]
-    """Of each turn (n x C)."""
+    """Of each turn (n x C), the first that asked."""
 
 
 def _contrast(t: Training, turns: Sequence[Turn], index: Tensor, rows: slice) -> _Answer:
     """Contrast the queries of these rows with the dictionary, and add their share of the batch's gradient."""
     with t.placement.autocast():
         queries = [turn.ask(rows) for turn in turns]
-    return _answered(t, turns, queries, index, rows.start, 1 / t.parts)
+    return _answered(t, turns, queries, index, rows, 1 / t.parts)
 
 
 def _by_features(t: Training, turns: Sequence[Turn], index: Tensor) -> _Answer:
@@ -243,7 +249,7 @@ def _by_features(t: Training, turns: Sequence[Turn], index: Tensor) -> _Answer:
     leaves = [one.requires_grad_() for one in found]
     with t.placement.autocast():
         queries = [ask.vectors(leaf) for ask, leaf in zip(asked, leaves, strict=True)]
-    answer = _answered(t, turns, queries, index, 0, 1.0)
+    answer = _answered(t, turns, queries, index, slice(0, len(index)), 1.0)
     for ask, leaf in zip(asked, leaves, strict=True):
         assert leaf.grad is not None
         for number, rows in enumerate(parts):
@@ -252,22 +258,24 @@ def _by_features(t: Training, turns: Sequence[Turn], index: Tensor) -> _Answer:
 
 
 def _answered(
-    t: Training, turns: Sequence[Turn], queries: list[Tensor], index: Tensor, first: int, share: float
+    t: Training, turns: Sequence[Turn], queries: list[Tensor], index: Tensor, rows: slice, share: float
 ) -> _Answer:
-    """The loss of queries of rows from `first` on, and its gradient, times their share of the batch."""
-    halves = [
+    """The loss of the queries of these rows, and its gradient, times their share of the batch."""
+    number = rows.stop - rows.start
+    losses = [
         info_nce(
             q,
-            dictionary.look_up(q, turn.keys, index, t.step, first),
+            dictionary.look_up(q, turn.keys, index, t.step, rows.start),
             t.model.temperature,
             t.summed,
             t.recipe.loss.hardness,
         )
-        for q, turn, dictionary in zip(queries, turns, halves_of(t.dictionary), strict=False)
+        for several, turn, dictionary in zip(queries, turns, halves_of(t.dictionary), strict=False)
+        for q in several.chunk(len(several) // number)
     ]
-    mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*halves, strict=True)))
+    mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*losses, strict=True)))
     (mean.loss * (_weight(t.recipe.loss) * share)).backward()  # type: ignore[no-untyped-call]
-    return _Answer(Loss(*(value.detach().clone() for value in mean)), [q.detach() for q in queries])
+    return _Answer(Loss(*(value.detach().clone() for value in mean)), [q[:number].detach() for q in queries])
 
 
 def _weight(loss: InfoNCE) -> float:

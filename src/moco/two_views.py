@@ -12,7 +12,9 @@ the device (all the rest). Both draw the same numbers; `cut` rounds to 8 bits, a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,14 +37,22 @@ from moco.recipe.pixels import Pixels, channels_of
 __all__ = ["KEY", "QUERY", "Draws", "Geometry", "Photometry", "Views", "apply", "draw", "finish"]
 
 QUERY, KEY = 0, 1
-"""Numbers of the two views."""
+"""Numbers of the two views; those of small crops that ask as well follow."""
 
 
 class Views:
-    """The two views of a recipe: x_q and x_k. Without `key`, x_k is not drawn: x_q is given in its place."""
+    """The two views of a recipe: x_q and x_k. Without `key`, x_k is not drawn: x_q is given in its place.
+
+    Where small crops ask as well, each is a view of its own, drawn like the query's but for its size.
+    """
 
     def __init__(self, recipe: Recipe, key: bool = True) -> None:
-        self.views = (recipe.query_view, recipe.key_view or recipe.query_view)[: 2 if key else 1]
+        asks, whole = recipe.queries, (recipe.query_view, recipe.key_view or recipe.query_view)[: 2 if key else 1]
+        few = replace(recipe.query_view, scale=asks.small_scale)
+        self.views = (*whole, *(few for _ in range(asks.small)))
+        self.small = range(len(whole), len(self.views))
+        """Numbers of the small crops."""
+        self._small_size, self._first_sizes = asks.small_size, recipe.first_sizes
         self.own_key = recipe.key_view is not None
         self.seed, self.size, self.normalize = recipe.seed, recipe.image_size, recipe.normalize
         self.pixels = recipe.pixels
@@ -63,8 +73,22 @@ class Views:
 
         `index` (N) and `epoch` name the draws: the same image in the same epoch has the same views.
         """
-        made = [self.one(n, pixels, sizes, index, epoch, memory_format) for n in range(len(self.views))]
+        made = [self.one(n, pixels, sizes, index, epoch, memory_format) for n in range(self.small.start)]
         return made[QUERY], made[-1]
+
+    def at(self, step: int, steps: int) -> Views:
+        """The views of a step out of so many, counted from 0: of the size that they have there."""
+        sides = (*self._first_sizes, self.size)
+        here = sides[min(len(sides) - 1, len(sides) * step // steps)]
+        if here == self.size:
+            return self
+        views = copy.copy(self)
+        views.size, views._first_sizes = here, ()
+        return views
+
+    def side(self, number: int) -> int:
+        """Pixels of a side of view `number`."""
+        return self._small_size if number in self.small else self.size
 
     @torch.no_grad()
     def one(
@@ -78,7 +102,7 @@ class Views:
     ) -> Tensor:
         """View `number` alone: of whole images, or where `sizes` is None of crops, as `finish` takes them.
 
-        Crops may also be those of this view alone, N x 3 x S x S.
+        Crops may also be those of this view alone, N x 3 x S x S. A small crop lies at the top left of its own.
         """
         view, key = self.views[number], key_of(self.seed, epoch, index, number)
         with torch.autocast(pixels.device.type, enabled=False):
@@ -100,14 +124,16 @@ class Views:
         if sizes is None:
             photometry = photometry_of(view, key_of(self.seed, epoch, index, number))
             place = number if pixels.ndim == 5 else 0
+            if number in self.small:
+                pixels, place = pixels[:, number, :, : self._small_size, : self._small_size].contiguous(), 0
             if self.pixels is None:
                 return finish(view, photometry, pixels, self.normalize, memory_format, place)
             return finish_bands(view, photometry, pixels, self.pixels, self.normalize, memory_format, place)
         height, width = sizes.T
         draws = draw(view, height, width, seed=self.seed, epoch=epoch, index=index, number=number)
         if self.pixels is None:
-            return apply(view, draws, pixels, self.size, self.normalize, memory_format)
-        return apply_bands(view, draws, pixels, self.size, self.pixels, self.normalize, memory_format)
+            return apply(view, draws, pixels, self.side(number), self.normalize, memory_format)
+        return apply_bands(view, draws, pixels, self.side(number), self.pixels, self.normalize, memory_format)
 
     def geometry(self, sizes: Integer, index: Integer, epoch: int) -> tuple[Geometry, ...]:
         """Where the views of N images of these heights and widths (N x 2) lie, for each view."""
@@ -124,16 +150,21 @@ class Views:
         than the views by as much.
         """
         boxes = [g.boxes[row] for g in where]
-        pixels, shrunk = image.pixels(reduction(boxes, self.size))
-        for crop, g, box in zip(out.numpy(), where, boxes, strict=True):
+        sides = [self.side(number) for number in range(len(where))]
+        pixels, shrunk = image.pixels(min(reduction([box], side) for box, side in zip(boxes, sides, strict=True)))
+        for crop, side, g, box in zip(out.numpy(), sides, where, boxes, strict=True):
             how = bool(g.flip[row]), bool(g.flip_vertical[row]), int(g.quarter[row])
-            (cut if self.pixels is None else cut_bands)(crop, pixels, box / shrunk, *how)
+            whole = side == crop.shape[-1]
+            made = crop if whole else np.empty_like(crop, shape=(len(crop), side, side))
+            (cut if self.pixels is None else cut_bands)(made, pixels, box / shrunk, *how)
+            if not whole:
+                crop[:, :side, :side] = made
 
     def cut(self, image: NDArray[Any], epoch: int, index: int) -> Tensor:
         """The crops, uint8 V x 3 x S x S, of one image H x W x 3, flipped and turned: what a worker hands on.
 
-        V is 2, or 1 without `key`. Raises MocoError for anything but H x W x 3 of uint8, or the channels and the type
-        of the recipe's pixels.
+        V is 2, or 1 without `key`, and more with small crops. Raises MocoError for anything but H x W x 3 of uint8, or
+        the channels and the type of the recipe's pixels.
         """
         _check_image(image, self.pixels)
         crops = torch.empty(len(self.views), self.channels, self.size, self.size, dtype=self.dtype)
@@ -150,7 +181,7 @@ class Views:
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> tuple[Tensor, Tensor]:
         """x_q and x_k, float32 N x 3 x S x S, of what `cut` made of N images: uint8 N x V x 3 x S x S."""
-        made = [self.one(n, crops, None, index, epoch, memory_format) for n in range(len(self.views))]
+        made = [self.one(n, crops, None, index, epoch, memory_format) for n in range(self.small.start)]
         return made[QUERY], made[-1]
 
 

@@ -37,6 +37,15 @@ MASKED = {
     "query_view.erase": 0.5,
     "optim": SGD(lr=0.03),  # Adam makes whole steps of the rounding of gradients that are nil
 }
+MORE = {
+    "encoder.norm_group": 2,
+    "queries.patches": 2,
+    "queries.small": 2,
+    "queries.small_size": 12,
+    "image_size": 24,  # of fewer pixels the last BatchNorm sees one value of each of two images
+    "first_sizes": (20,),
+    "epochs": 2,
+}
 CASES = {
     "v1": ("v1", {"encoder.norm_group": 4}),
     "v2": ("v2", {"encoder.norm_group": 4}),
@@ -49,8 +58,9 @@ CASES = {
     "v3": ("v3", {"encoder.head_width": 24, "predictor.width": 24, "optim.lr": 0.05}),
     "v3-vit, masked": ("v3-vit", MASKED),
     "cifar, in parts": ("cifar", {"encoder.norm_group": 2, "loss.symmetric": True}),
+    "v2, patches and small crops": ("v2", MORE),
 }
-IN_PARTS = ("v3-vit, masked", "cifar, in parts")
+IN_PARTS = ("v3-vit, masked", "cifar, in parts", "v2, patches and small crops")
 """The cases that several processes work through in two parts each, and one in one."""
 TWICE = ("v1", "v2", "memory-bank", "simclr")
 """The cases of two processes; one and four do all."""

@@ -88,7 +88,7 @@ class _Fit:
         start, fixed = self._start, self._fixed
         if self._budget is None:
             recipe, _ = self._auto(self._facts, self._untried, fixed)
-            steps = recipe.steps or (self._facts.images // recipe.batch) * (recipe.epochs or 0)
+            steps = recipe.length(self._facts.images // recipe.batch)
             own = Network(recipe.encoder.backbone, recipe.encoder.stem, recipe.image_size, 0)
             found = rates([own], self._measure, 1.0, self._facts.images)
             took = steps * recipe.batch * found[0].seconds

@@ -28,6 +28,10 @@ class Cutter(Protocol):
     dtype: torch.dtype
     """Of a crop, as its image has it."""
 
+    def at(self, step: int, steps: int) -> Cutter:
+        """What makes those of a step out of so many."""
+        ...
+
     def geometry(self, sizes: NDArray[np.int64], index: NDArray[np.int64], epoch: int) -> Sequence[Any]:
         """Where the crops of N images of these heights and widths (N x 2) lie: one thing for each view."""
         ...

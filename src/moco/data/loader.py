@@ -241,11 +241,11 @@ class _Steps(Dataset[Batch | MocoError]):
             for coming in range(step, min(step + AHEAD, self.plan.steps), AHEAD // 8):
                 self.plan.sharded.expect(self.plan.index(coming))
         skipped: Skipped = {}
-        met = self.plan.met(step)
+        cutter, met = self.cutter.at(step, self.plan.steps), self.plan.met(step)
         if met is None:
-            crops = cut_all(self.source, self.cutter, index, index, epoch, _ALL, skipped)
+            crops = cut_all(self.source, cutter, index, index, epoch, _ALL, skipped)
             return Batch(crops, None, index, epoch, skipped, everyone)
-        queries = cut_all(self.source, self.cutter, index, index, epoch, _QUERY, skipped)[:, 0]
-        crops = cut_all(self.source, self.cutter, met.own, met.names.own, epoch, _KEY, skipped)[:, 0]
+        queries = cut_all(self.source, cutter, index, index, epoch, _QUERY, skipped)[:, 0]
+        crops = cut_all(self.source, cutter, met.own, met.names.own, epoch, _KEY, skipped)[:, 0]
         keys = Batch(crops, None, met.own, epoch, skipped, met.everyone, named=met.names)
         return Batch(queries, None, index, epoch, skipped, everyone, keys=keys)

@@ -38,6 +38,7 @@ def check(r: Recipe) -> None:
         ("--image-size", r.image_size),
         ("--epochs", 1 if r.epochs is None else r.epochs),
         ("--steps", 1 if r.steps is None else r.steps),
+        ("--schedule.cycles", r.schedule.cycles if isinstance(r.schedule, Cosine) else 1),
         ("--schedule.every", r.schedule.every if isinstance(r.schedule, Decay) else 1),
         ("--encoder.dim", r.encoder.dim),
         ("--knn.k", r.knn.k),
@@ -83,6 +84,7 @@ def check(r: Recipe) -> None:
         _check_cosine(r.schedule)
     if isinstance(r.optim, AdamW) and not all(0 <= beta < 1 for beta in r.optim.betas):
         raise MocoError(f"--optim.betas {r.optim.betas[0]} {r.optim.betas[1]}: both lie in [0, 1)")
+    _check_queries(r)
     _check_groups(r)
     _check_pairing(r)
     _check_patches(r)
@@ -101,6 +103,46 @@ def _check_cosine(schedule: Cosine) -> None:
         raise MocoError(
             f"--schedule.warmup-epochs {schedule.warmup_epochs}: whole epochs, or --schedule.per step for parts of one"
         )
+
+
+def sides_of(r: Recipe) -> list[int]:
+    """Sides of all that the backbone sees in training, in pixels."""
+    asks = r.queries
+    return sorted({*r.first_sizes, r.image_size, r.image_size // asks.patches, *[asks.small_size][: asks.small]})
+
+
+def _check_queries(r: Recipe) -> None:
+    """Who asks besides the first view, and how large views are before."""
+    asks, sides = r.queries, (*r.first_sizes, r.image_size)
+    if any(side < 1 or side > r.image_size for side in r.first_sizes):
+        named = " ".join(map(str, r.first_sizes))
+        raise MocoError(f"--first-sizes {named}: each must lie between 1 and --image-size {r.image_size}")
+    if asks.patches < 1 or asks.small < 0:
+        raise MocoError(
+            f"--queries.patches {asks.patches} --queries.small {asks.small}: at least 1 patch across, and 0 small crops"
+        )
+    if any(side % asks.patches for side in sides):
+        odd = next(side for side in sides if side % asks.patches)
+        raise MocoError(f"--queries.patches {asks.patches} does not divide a view of {odd} px")
+    if asks.small and not 1 <= asks.small_size <= min(sides):
+        raise MocoError(f"--queries.small-size {asks.small_size}: no larger than the smallest view, of {min(sides)} px")
+    low, high = asks.small_scale
+    if not 0 < low <= high <= 1:
+        raise MocoError(f"--queries.small-scale {low} {high}: shares of the image, 0 < low <= high <= 1")
+    if vit_name(r.encoder.backbone) is not None and sides_of(r) != [r.image_size]:
+        raise MocoError(
+            f"--first-sizes, --queries.patches, --queries.small: {r.encoder.backbone} takes images of one size alone; "
+            f"leave them out, or give small crops its size (--queries.small-size {r.image_size})"
+        )
+    if asks.small == 0 and asks.patches == 1:
+        return
+    if not isinstance(r.keys, Momentum) or (isinstance(r.dictionary, Batch) and r.dictionary.contrast == "both-views"):
+        raise MocoError(
+            "--queries.small and --queries.patches: what asks here is a key at once; they need the keys of a momentum "
+            "encoder, and a queue or the keys of the batch"
+        )
+    if asks.small and r.groups is not None:
+        raise MocoError("--queries.small: with --pairs a query is one view of one image; leave one of them out")
 
 
 def _check_patches(r: Recipe) -> None:
@@ -157,6 +199,11 @@ def refuse_parts(r: Recipe, parts: int, processes: int) -> None:
     share = r.batch // processes
     if share % parts:
         raise MocoError(f"--machine.parts {parts} does not divide the {share} images that a process has of a batch")
+    if (r.queries.small or r.queries.patches > 1) and not groups_fit(r, parts, processes):
+        raise MocoError(
+            f"--machine.parts {parts}: where more ask than the view, a part is to be of whole BatchNorm groups; set "
+            f"--encoder.norm-group to a divisor of {share // parts}, or take fewer parts"
+        )
 
 
 def groups_fit(r: Recipe, parts: int, processes: int) -> bool:

@@ -56,6 +56,21 @@ class Predictor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Queries:
+    """Who asks for the key of an image beside its first view, or in its place; what is asked for is of whole views."""
+
+    patches: int = 1
+    """The view is cut into so many times so many patches, which the backbone sees alone; of each two of them the mean
+    of their features asks (Fast-MoCo, arXiv:2207.08220, section 3: 2). 1: the whole view."""
+    small: int = 0
+    """So many small crops of the image ask as well (multi-crop: SwAV, arXiv:2006.09882, section 3.2)."""
+    small_size: int = 96
+    """Side of a small crop, in pixels (SwAV's, beside views of 224)."""
+    small_scale: tuple[float, float] = (0.05, 0.14)
+    """Share of the image's area that a small crop covers, from and to; all else is drawn as for the first view."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Momentum:
     """Keys from a momentum-updated encoder (v1, figure 2c): theta_k <- m theta_k + (1 - m) theta_q."""
 
@@ -158,6 +173,8 @@ class Cosine:
     """The e of the first epoch. The official CIFAR-10 demo counts from 1, so its last epoch has rate 0."""
     warmup_epochs: float = 0.0
     """Epochs of linear rise before the cosine starts."""
+    cycles: int = 1
+    """Cosines of equal length, one after another, each from the whole rate (arXiv:1608.03983)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +219,7 @@ class Recipe:
     normalize: Normalize = field(default_factory=Normalize)
     encoder: Encoder
     predictor: Predictor | None = None
+    queries: Queries = field(default_factory=Queries)
     keys: Momentum | EndToEnd | Stored
     dictionary: Queue | Batch | Bank
     loss: InfoNCE
@@ -209,6 +227,9 @@ class Recipe:
     schedule: Cosine | Steps | Decay
     image_size: int = 224
     """Side of a view, in pixels."""
+    first_sizes: tuple[int, ...] = ()
+    """Sides that views have before, each in an equal part of the run: 16 24 with an image_size of 32 is a third of the
+    steps at each (arXiv:2212.05611, section 3)."""
     epochs: int | None = 200
     """Length of the run in epochs; None where `steps` says it."""
     steps: int | None = None
@@ -217,6 +238,10 @@ class Recipe:
     """Images a step, over all processes."""
     seed: int = 0
     knn: KNN = field(default_factory=KNN)
+
+    def length(self, steps_per_epoch: int) -> int:
+        """Steps of the whole run."""
+        return (self.epochs or 0) * steps_per_epoch if self.steps is None else self.steps
 
     @property
     def positives(self) -> int:
