@@ -20,7 +20,7 @@ from moco.ops.momentum import momentum_update_
 from moco.ops.running import one_batch
 from moco.recipe import EndToEnd, Momentum, Recipe, Stored, channels_of
 from moco.recipe.check import groups_fit, refuse_groups_beyond_parts
-from moco.shuffle import Unmade, made, rows_of, shuffled
+from moco.shuffle import Seen, made, rows_of, shuffled
 
 
 def encode(encoder: Encoder, images: Tensor, kept: Tensor | None = None, predictor: nn.Module | None = None) -> Tensor:
@@ -53,11 +53,11 @@ class Asking:
     """Queries that are made when they are asked for; at once, or as features first, which become vectors together."""
 
     model: Contrastive
-    x: Tensor | Unmade
+    x: Seen
     step: int
     half: int
     """0 for the first turn of a step, 1 for the second."""
-    small: Sequence[Tensor | Unmade] = ()
+    small: Sequence[Seen] = ()
     """Small crops of the same images that ask as well."""
 
     def __call__(self, rows: slice) -> Tensor:
@@ -132,12 +132,7 @@ class Contrastive(nn.Module):
             refuse_groups_beyond_parts(recipe, parts, distributed.count())
 
     def turns(
-        self,
-        x_q: Tensor | Unmade,
-        x_k: Tensor | Unmade,
-        step: int,
-        index: Tensor | None = None,
-        small: Sequence[Tensor | Unmade] = (),
+        self, x_q: Seen, x_k: Seen, step: int, index: Tensor | None = None, small: Sequence[Seen] = ()
     ) -> list[Turn]:
         """What asks and what answers: x_q and the keys of x_k; for a symmetric loss also the other way round.
 
@@ -162,18 +157,18 @@ class Contrastive(nn.Module):
                 return [Turn(q.__getitem__, q.detach())]
 
     @torch.no_grad()
-    def _key(self, x: Tensor | Unmade, shuffle: bool, step: int, half: int) -> Tensor:
+    def _key(self, x: Seen, shuffle: bool, step: int, half: int) -> Tensor:
         assert self.key_encoder is not None
         return self._shuffled(self.key_encoder, x, shuffle, step, half)
 
-    def _shuffled(self, encoder: Encoder, x: Tensor | Unmade, shuffle: bool, step: int, half: int) -> Tensor:
+    def _shuffled(self, encoder: Encoder, x: Seen, shuffle: bool, step: int, half: int) -> Tensor:
         """Encode the images in a drawn order, so that BatchNorm groups differ from the queries' (v1, section 3.3)."""
         if not (shuffle and self.grouped):
             return self._encoded(encoder, x)
         order = draw.permutation(len(x) * distributed.count(), self.seed, draw.stream("shuffle"), step, half)
         return distributed.permute(self._encoded(encoder, shuffled(x, order)), np.argsort(order))
 
-    def _encoded(self, encoder: Encoder, x: Tensor | Unmade) -> Tensor:
+    def _encoded(self, encoder: Encoder, x: Seen) -> Tensor:
         """The vectors of a whole batch, of which one part at a time is a finished view and in the encoder."""
         if self.parts == 1:
             return self.encode(encoder, made(x))

@@ -71,7 +71,11 @@ class Unmade:
         return replace(batch, pixels=distributed.permute(crops, order))
 
 
-def views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> tuple[Tensor | Unmade, Tensor | Unmade]:
+Seen = Tensor | Unmade
+"""A view of a batch: made, or not yet."""
+
+
+def views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> tuple[Seen, Seen]:
     """x_q and x_k of a batch: made, or not yet where other processes make some of them, or not all at a time."""
     keys = batch if batch.keys is None else batch.keys
     if distributed.count() > 1 or parts > 1:
@@ -85,7 +89,7 @@ def views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> tu
     return views(pixels, batch.sizes, batch.index, batch.epoch, placement.memory_format)
 
 
-def small_views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> list[Tensor | Unmade]:
+def small_views_of(views: Views, placement: Placement, batch: Batch, parts: int) -> list[Seen]:
     """The small crops of a batch that ask as well, likewise."""
     make = partial(view_of, views, placement)
     if distributed.count() > 1 or parts > 1:
@@ -99,12 +103,12 @@ def view_of(views: Views, placement: Placement, batch: Batch, number: int) -> Te
     return views.one(number, pixels, batch.sizes, batch.names, batch.epoch, placement.memory_format)
 
 
-def made(x: Tensor | Unmade) -> Tensor:
+def made(x: Seen) -> Tensor:
     """The view itself (N/P x 3 x S x S)."""
     return x if isinstance(x, Tensor) else x.make(x.batch, x.number)
 
 
-def shuffled(x: Tensor | Unmade, order: Order) -> Tensor | Unmade:
+def shuffled(x: Seen, order: Order) -> Seen:
     """The view in a drawn order over all processes; a view that is made travels as it is, the twin of the other."""
     return distributed.permute(x, order) if isinstance(x, Tensor) else x.shuffled(order)
 

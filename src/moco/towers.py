@@ -23,7 +23,7 @@ from moco.ops.momentum import momentum_update_
 from moco.recipe import Recipe
 from moco.recipe.check import refuse_groups_beyond_parts
 from moco.recipe.text import MOST_SCALE, Text
-from moco.shuffle import Unmade
+from moco.shuffle import Seen
 from moco.text.borrowed import Borrowed, BorrowedTower
 from moco.text.told import Told
 from moco.text.tower import TextTower
@@ -98,12 +98,7 @@ class TwoTowers(nn.Module):
         return (-self.log_scale).exp()
 
     def turns(
-        self,
-        x_q: Tensor | Unmade,
-        x_k: Tensor | Unmade,
-        step: int,
-        index: Tensor | None = None,
-        small: Sequence[Tensor | Unmade] = (),
+        self, x_q: Seen, x_k: Seen, step: int, index: Tensor | None = None, small: Sequence[Seen] = ()
     ) -> list[Turn]:
         """Images (of view x_q, and small crops) ask for captions, and captions for images (of view x_k)."""
         assert index is not None
