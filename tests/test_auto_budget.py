@@ -2,7 +2,7 @@
 
 import pytest
 
-from moco.auto.budget import DEFAULT, LEAST, SEARCH, budget, seconds_of, words
+from moco.auto.budget import CLOSING, DEFAULT, LEAST, SEARCH, budget, seconds_of, words
 from moco.errors import MocoError
 
 
@@ -41,7 +41,7 @@ def test_without_a_time_the_default_is_that_of_the_device():
 def test_the_search_takes_less_than_15_percent_and_what_is_spent_is_not_trained():
     b = budget("20m", "cpu")
     assert b.search == SEARCH * 1200 <= 0.15 * 1200
-    assert b.left(100) == 1200 - 8 - 100
+    assert b.left(100) == 1200 - CLOSING - 100
     assert b.left(5000) > 0
 
 

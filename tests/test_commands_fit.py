@@ -1,6 +1,7 @@
 """`auto` measures, chooses, writes down what it found, and does none of it again when the run goes on."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -110,8 +111,11 @@ def test_where_images_are_read_as_the_run_goes_the_rate_is_that_of_reading_and_c
     monkeypatch.setattr("moco.commands.fit.seconds_an_image", lambda *_: told)
     monkeypatch.setattr("moco.commands.fit.seconds_an_image_read", lambda *_: 0.003)
     machine = Machine(device="cpu", precision="fp32", threads=1, workers=1, memory_gib=0)
-    pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", views="near", machine=machine, tell=Heard())
-    assert json.loads((tmp_path / "run" / "auto.json").read_text())["rates"][0]["seconds"] == rate
+    began = time.monotonic() - 30
+    pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", views="near", machine=machine, tell=Heard(), began=began)
+    record = json.loads((tmp_path / "run" / "auto.json").read_text())
+    assert record["rates"][0]["seconds"] == rate
+    assert record["spent"] > 30, "half a minute has gone by before the call"
 
 
 def test_images_whose_turns_only_a_fringe_of_colour_tells_get_views_that_turn_them_without_a_search(
