@@ -2,14 +2,16 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from moco.auto.plan import Rate
 from moco.auto.views import Course, Searched
 from moco.commands import pretrain as command
 from moco.commands.ask import Ask, goes_on
-from moco.commands.fit import UNTRIED
+from moco.commands.fit import UNTRIED, _Fit
 from moco.commands.pretrain import pretrain
 from moco.errors import MocoError
 from moco.machine import Machine
@@ -116,6 +118,38 @@ def test_where_images_are_read_as_the_run_goes_the_rate_is_that_of_reading_and_c
     record = json.loads((tmp_path / "run" / "auto.json").read_text())
     assert record["rates"][0]["seconds"] == rate
     assert record["spent"] > 30, "half a minute has gone by before the call"
+
+
+def test_a_network_whose_views_are_smaller_than_the_small_crops_that_ask_is_not_taken(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), dtype=np.uint8))
+    monkeypatch.setattr("moco.auto.plan.MOST_PASSES", 1)
+    monkeypatch.setattr("moco.commands.fit.seconds_an_image", lambda *_: 0.01)
+    changes = {"queries.small": 1, "queries.small_size": 48}
+    pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", views="near", machine=CPU, tell=Heard(), changes=changes)
+    assert from_json((tmp_path / "run" / "recipe.json").read_text()).image_size == 64
+    with pytest.raises(MocoError, match="--queries.small-size 80: no larger than the smallest"):
+        pretrain(
+            tmp_path / "x.npy", tmp_path / "other", time="60s", machine=CPU, tell=Heard(),
+            changes=changes | {"queries.small_size": 80},
+        )  # fmt: skip
+
+
+def test_sizes_that_grow_need_a_length_that_is_no_time(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8))
+    with pytest.raises(MocoError, match="say how long the run is with --epochs or --steps"):
+        pretrain(tmp_path / "x.npy", tmp_path / "run", machine=CPU, tell=Heard(), changes={"first_sizes": (16,)})
+
+
+def test_what_reading_adds_to_a_network_it_adds_to_all():
+    asked = Rate(LADDER[0], 0.001, True), Rate(LADDER[1], 0.002, True)
+    one = SimpleNamespace(
+        _likely=lambda found: found[1],
+        _measure=lambda *_: 0.003,
+        _while_reading=lambda *_: 0.004,
+        _untried="near",
+    )
+    again = _Fit._again(one, list(asked), "photos")
+    assert [rate.seconds for rate in again] == pytest.approx([0.002, 0.004])
 
 
 def test_images_whose_turns_only_a_fringe_of_colour_tells_get_views_that_turn_them_without_a_search(

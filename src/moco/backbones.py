@@ -209,8 +209,8 @@ def _shrink_stem_(net: nn.Module, name: str, stem: Stem) -> None:
     net.maxpool = nn.Identity()
 
 
-def refuse_size(net: nn.Module, name: str, size: int) -> None:
-    """Raise MocoError unless images of this side go through a backbone: many transformers take one size alone."""
+def refuse_size(net: nn.Module, name: str, size: int, flag: str = "--image-size") -> None:
+    """Raise MocoError, which names the flag, unless images of this side go through: many transformers take one size."""
     made_for = _made_for(net)
     if isinstance(net, ResNet) or made_for == size:
         return
@@ -219,7 +219,7 @@ def refuse_size(net: nn.Module, name: str, size: int) -> None:
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or ["it fails"])[0][:200]
         raise MocoError(
-            f"--image-size {size}: {name} does not take images of {size} px ({reason}); it is made for {made_for}"
+            f"{flag} {size}: {name} does not take images of {size} px ({reason}); it is made for {made_for}"
         ) from None
 
 

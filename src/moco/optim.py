@@ -86,7 +86,8 @@ def learning_rate(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:
                 return base * (step + 1) / (warmup * steps_per_epoch)
             e = (epoch if per == "step" else math.floor(epoch)) + first - warmup
             turn = cycles * e / max(epochs - warmup, 1e-9)
-            return base * 0.5 * (1 + math.cos(math.pi * (turn - min(int(turn), cycles - 1))))
+            begun = min(int(turn + 1e-9), cycles - 1)  # a third of three times a number may be less than it
+            return base * 0.5 * (1 + math.cos(math.pi * (turn - begun)))
 
 
 def momentum(recipe: r.Recipe, step: int, steps_per_epoch: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -129,8 +129,8 @@ def build_training(
     refuse_parts(recipe, parts, distributed.count())
     with seeded(recipe.seed, torch.device("cpu")):
         model = _model(recipe, parts, told)
-    for side in sides_of(recipe):
-        refuse_size(model.query_encoder.backbone, recipe.encoder.backbone, side)
+    for side, flag in sides_of(recipe).items():
+        refuse_size(model.query_encoder.backbone, recipe.encoder.backbone, side, flag)
     norms_over_processes(model, recipe.batch, recipe.encoder.norm_group)
     _refuse_shared_groups_of_several_vectors(recipe)
     of = None if recipe.groups is None and told is None else _groups_of(groups if told is None else told.groups)
@@ -141,7 +141,7 @@ def build_training(
         recipe=recipe,
         placement=placement,
         steps_per_epoch=Plan(images, recipe.batch, recipe.epochs, recipe.seed).steps_per_epoch,
-        views=Views(recipe, key=not isinstance(recipe.keys, Stored)),  # a stored key needs no second view
+        views=Views(recipe, key=not isinstance(recipe.keys, Stored), small=True),  # a stored key needs no second view
         model=model.train(),
         dictionary=dictionary,
         optimizer=build_optimizer(recipe.optim, model),
@@ -200,7 +200,7 @@ def train_step(t: Training, batch: Batch) -> Loss:
             answers = [_by_features(t, turns, index)]
         else:
             answers = [_contrast(t, turns, index, rows) for rows in one_batch(t.model, rows_of(len(index), t.parts))]
-    mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*(a.mean for a in answers), strict=True)))
+    mean = _mean(a.mean for a in answers)
     distributed.average_([*_gradients(t.optimizer), *running(t.model), *mean])
     t.optimizer.step()
 
@@ -262,20 +262,26 @@ def _answered(
 ) -> _Answer:
     """The loss of the queries of these rows, and its gradient, times their share of the batch."""
     number = rows.stop - rows.start
-    losses = [
-        info_nce(
-            q,
-            dictionary.look_up(q, turn.keys, index, t.step, rows.start),
-            t.model.temperature,
-            t.summed,
-            t.recipe.loss.hardness,
+    halves = [
+        _mean(
+            info_nce(
+                q,
+                dictionary.look_up(q, turn.keys, index, t.step, rows.start),
+                t.model.temperature,
+                t.summed,
+                t.recipe.loss.hardness,
+            )
+            for q in asking.chunk(len(asking) // number)
         )
-        for several, turn, dictionary in zip(queries, turns, halves_of(t.dictionary), strict=False)
-        for q in several.chunk(len(several) // number)
+        for asking, turn, dictionary in zip(queries, turns, halves_of(t.dictionary), strict=False)
     ]
-    mean = Loss(*(torch.stack(values).mean(dim=0) for values in zip(*losses, strict=True)))
+    mean = _mean(halves)
     (mean.loss * (_weight(t.recipe.loss) * share)).backward()  # type: ignore[no-untyped-call]
     return _Answer(Loss(*(value.detach().clone() for value in mean)), [q[:number].detach() for q in queries])
+
+
+def _mean(losses: Iterable[Loss]) -> Loss:
+    return Loss(*(torch.stack(values).mean(dim=0) for values in zip(*losses, strict=True)))
 
 
 def _weight(loss: InfoNCE) -> float:

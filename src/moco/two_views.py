@@ -43,13 +43,13 @@ QUERY, KEY = 0, 1
 class Views:
     """The two views of a recipe: x_q and x_k. Without `key`, x_k is not drawn: x_q is given in its place.
 
-    Where small crops ask as well, each is a view of its own, drawn like the query's but for its size.
+    With `small`, each small crop that asks as well is a view of its own, drawn like the query's but for its size.
     """
 
-    def __init__(self, recipe: Recipe, key: bool = True) -> None:
+    def __init__(self, recipe: Recipe, key: bool = True, small: bool = False) -> None:
         asks, whole = recipe.queries, (recipe.query_view, recipe.key_view or recipe.query_view)[: 2 if key else 1]
         few = replace(recipe.query_view, scale=asks.small_scale)
-        self.views = (*whole, *(few for _ in range(asks.small)))
+        self.views = (*whole, *(few for _ in range(asks.small if small else 0)))
         self.small = range(len(whole), len(self.views))
         """Numbers of the small crops."""
         self._small_size, self._first_sizes = asks.small_size, recipe.first_sizes

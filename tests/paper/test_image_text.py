@@ -129,6 +129,17 @@ def test_parts_of_a_batch_change_nothing(memory):
     assert np.allclose(*losses, atol=1e-4)
 
 
+def test_small_crops_that_ask_leave_texts_their_half_of_the_gradient(memory):
+    told, gradients = told_of([f"caption {i}" for i in range(IMAGES)]), []
+    for more in ({}, {"queries.small": 2, "queries.small_size": 8}, {"queries.patches": 2}):
+        t = build_training(recipe_of(**more), IMAGES, CPU, told=told)
+        train_step(t, next(MemoryLoader(memory).batches(Plan.of(t.recipe, range(IMAGES)), 0)))  # type: ignore[arg-type]
+        gradients.append(torch.cat([p.grad.flatten() for p in t.model.text_query_encoder.parameters()]))
+    assert gradients[0].norm() > 0
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0])
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

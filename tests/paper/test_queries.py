@@ -3,8 +3,8 @@
 Fast-MoCo (arXiv:2207.08220, section 3.2): the online branch's view is split into 2 x 2 patches, each is encoded by the
 backbone alone, the features of each two patches are averaged (combined), and the six combined vectors are each
 contrasted with the target branch's whole view. SwAV (arXiv:2006.09882, section 3.2 and equation 6): small crops are
-encoded too, ask for what the whole views say, and are no targets themselves; each term weighs the same. Sizes that grow
-with the run: arXiv:2212.05611, section 3.
+encoded too, ask for what the whole views say, and are no targets themselves; each term of a view weighs the same. Sizes
+that grow with the run: arXiv:2212.05611, section 3.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def written_step(t, batch, ask):
         queries = ask(f_q, asks)
         if half == 0:
             queries += [q for x in small_crops(t.recipe, batch) for q in whole(f_q, x)]
-        losses += [nce(q, k, t.dictionary.keys) for q in queries]
+        losses.append(torch.stack([nce(q, k, t.dictionary.keys) for q in queries]).mean())
         keys.append(k)
     loss = torch.stack(losses).mean()
     loss.backward()
@@ -181,7 +181,7 @@ def test_small_crops_that_workers_cut_are_those_of_images_in_memory_but_for_roun
     images = np.random.default_rng(0).integers(0, 256, (N, 20, 24, 3), dtype=np.uint8).repeat(2, 1).repeat(2, 2)
     np.save(tmp_path / "x.npy", images)
     source, recipe = Array(tmp_path / "x.npy"), override(recipe_of(SMALL, first_sizes=(8,)), {"steps": 4})
-    views, plan = Views(recipe), Plan(N, N, None, 0, 4)
+    views, plan = Views(recipe, small=True), Plan(N, N, None, 0, 4)
     memory = MemoryLoader(load_memory(source, 1)[0]).batches(plan, 0)
     read = WorkerLoader(source, views, 0).batches(plan, 0)
     for step, (kept, cut) in enumerate(zip(memory, read, strict=True)):
@@ -201,6 +201,8 @@ def test_cycles_are_cosines_of_equal_length_that_each_begin_at_the_whole_rate():
         t_cur, period = (step - 10) % 30, 30
         expected = 0.03 * 0.5 * (1 + math.cos(math.pi * t_cur / period))
         assert learning_rate(recipe, step, 10) == pytest.approx(expected, abs=1e-12)
+    uneven = replace(v2(), schedule=Cosine(per="step", cycles=3), epochs=None, steps=99)
+    assert [learning_rate(uneven, step, 10) for step in (0, 33, 66)] == pytest.approx([0.03] * 3)
     assert learning_rate(replace(v2(), schedule=Cosine(cycles=2)), 100 * 7, 7) == 0.03
     assert learning_rate(replace(cifar(), schedule=Cosine(first_epoch=1, cycles=2)), 199 * 7, 7) == 0
 
@@ -210,7 +212,9 @@ def test_cycles_are_cosines_of_equal_length_that_each_begin_at_the_whole_rate():
     [
         (v2(), {"first_sizes": (300,)}, "--first-sizes 300: each must lie between 1 and --image-size 224"),
         (v2(), {"queries.patches": 3}, "--queries.patches 3 does not divide a view of 224 px"),
-        (v2(), {"queries.patches": 0}, "at least 1"),
+        (v2(), {"queries.patches": 0}, "--queries.patches 0: 1 to 4 across"),
+        (v2(), {"queries.patches": 7}, "--queries.patches 7: 1 to 4 across"),
+        (v2(), {"queries.small": -1}, "--queries.small -1: must be 0 or more"),
         (v2(), {"queries.small": 2, "queries.small_size": 300}, "--queries.small-size 300"),
         (v2(), {"queries.small": 2, "first_sizes": (64,)}, "no larger than the smallest view, of 64 px"),
         (v2(), {"queries.small_scale": (0.5, 0.1)}, "--queries.small-scale 0.5 0.1"),

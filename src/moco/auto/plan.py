@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from moco.auto.budget import words
 from moco.backbones import build_backbone
+from moco.recipe import Recipe
 from moco.recipe.auto import Length, Network
 
 MOST_PASSES = 800
@@ -41,6 +42,13 @@ def flops(network: Network) -> float:
         counter.flop_counts.clear()
         backbone.eval()(torch.zeros(1, 3, network.size, network.size))
     return float(counter.get_total_flops())
+
+
+def grown(recipe: Recipe) -> float:
+    """What a step costs in the mean beside one with views of the last size, told from the products."""
+    sizes = (*recipe.first_sizes, recipe.image_size)
+    costs = [flops(Network(recipe.encoder.backbone, recipe.encoder.stem, size, 0)) for size in sizes]
+    return sum(costs) / len(costs) / costs[-1]
 
 
 def wanted(network: Network, images: int) -> float:

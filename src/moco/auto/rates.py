@@ -53,7 +53,7 @@ def seconds_an_image_read(trial: Trial, waiting: int, patience: float = PATIENCE
     """
     trial.go(trial.step + waiting + 1)
     first = trial.go(trial.step + 2) / 2
-    (steps,) = distributed.largest([min(100, max(waiting, round(patience / first)))])
+    (steps,) = distributed.largest([min(100, max(1, waiting, round(patience / first)))])
     (microseconds,) = distributed.largest([round(1e6 * trial.go(trial.step + steps) / steps)])
     return max(1, microseconds) / 1e6 / trial.recipe.batch
 
@@ -62,6 +62,6 @@ def seconds_to_cut(source: Source, recipe: Recipe, images: int = 32) -> float:
     """For one image, the seconds that one process takes to read it and cut its crops."""
     plan = Plan(len(source), min(images, len(source)), None, recipe.seed, 1)
     start = time.perf_counter()
-    for batch in WorkerLoader(source, Views(recipe), 0).batches(plan, 0):
+    for batch in WorkerLoader(source, Views(recipe, small=True), 0).batches(plan, 0):
         return (time.perf_counter() - start) / len(batch.index)
     raise AssertionError("a plan of one step has a batch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
 
@@ -18,7 +19,10 @@ from moco.training import Training, build_training, train_step
 
 
 class Trial:
-    """A training of a recipe; writes nothing and tells nobody. Several processes train together."""
+    """A training of a recipe, its views as large as they are in the end; writes nothing and tells nobody.
+
+    Several processes train together.
+    """
 
     def __init__(
         self,
@@ -36,7 +40,8 @@ class Trial:
 
         `first` puts into the training what it starts from; None: random weights.
         """
-        self.recipe, self.placement = recipe, placement
+        self.recipe = recipe = dataclasses.replace(recipe, first_sizes=())
+        self.placement = placement
         images = len(memory) if source is None else len(source)
         self._training = build_training(recipe, images, placement)
         if first is not None:

@@ -53,12 +53,7 @@ class Ask:
         return None if self.length_is_set else budget(self.time, device).seconds
 
     def refuse_contradiction(self, recipe: str | Recipe) -> None:
-        """Raise MocoError where a time meets what already says how long the run is, or what costs by the step."""
-        if recipe == "auto" and not self.length_is_set and self.changes.get("first_sizes"):
-            raise MocoError(
-                "--first-sizes: the steps that fit a time are told from what one costs, and here the first cost less; "
-                "say how long the run is with --epochs or --steps"
-            )
+        """Raise MocoError where a time meets what already says how long the run is."""
         if self.time is None:
             return
         if recipe != "auto":

@@ -6,7 +6,7 @@ import datetime
 from dataclasses import replace
 
 from moco.auto.budget import words
-from moco.auto.plan import flops
+from moco.auto.plan import flops, grown
 from moco.auto.rates import seconds_an_image
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
@@ -32,7 +32,7 @@ def expect(start: Start, recipe: Recipe, steps: int) -> None:
     if 4 * one * recipe.batch * steps < EVIDENT.get(kind, EVIDENT["cuda"]):
         return
     try:
-        seconds = steps * recipe.batch * _seconds_an_image(start, recipe)
+        seconds = steps * recipe.batch * _seconds_an_image(start, recipe) * grown(recipe)
     except MocoError:
         return
     ends = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=seconds)

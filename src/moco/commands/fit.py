@@ -11,7 +11,7 @@ import numpy as np
 
 from moco import distributed
 from moco.auto.budget import SEARCH, Budget, budget, words
-from moco.auto.plan import Rate, choose, fitting, outlook, rates
+from moco.auto.plan import Rate, choose, fitting, grown, outlook, rates
 from moco.auto.rates import PATIENCE, seconds_an_image, seconds_an_image_read
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
@@ -23,8 +23,9 @@ from moco.data.loader import READY, apart
 from moco.data.memory import Memory
 from moco.data.source import Source
 from moco.data.survey import Survey
+from moco.errors import MocoError
 from moco.labelfree import looked_at
-from moco.recipe import Recipe, override
+from moco.recipe import Recipe, check, override
 from moco.recipe.auto import Choice, DataFacts, Length, Network, auto, networks
 from moco.recipe.views import CANDIDATES, UNTURNED
 from moco.scores.probe import UPRIGHT, Found, Probe, told_by_colour
@@ -91,11 +92,11 @@ class _Fit:
             steps = recipe.length(self._facts.images // recipe.batch)
             own = Network(recipe.encoder.backbone, recipe.encoder.stem, recipe.image_size, 0)
             found = rates([own], self._measure, 1.0, self._facts.images)
-            took = steps * recipe.batch * found[0].seconds
+            took = steps * recipe.batch * found[0].seconds * grown(recipe)
             chances = SEARCH * took
         else:
             self._say_the_time(self._budget)
-            asked = networks(self._facts, fixed)
+            asked = self._possible(networks(self._facts, fixed))
             left = self._budget.left(self._spent + self._budget.search)
             found = rates(asked, self._measure, left, self._facts.images)
             chances = self._budget.search
@@ -113,6 +114,20 @@ class _Fit:
             start.tell.note(said)
         self._write(found, searched, said)
         return recipe
+
+    def _possible(self, asked: list[Network]) -> list[Network]:
+        """Those that can be trained with what the user set; raises MocoError, the first one's, where none can."""
+        kept, refused = [], None
+        for network in asked:
+            try:
+                check(self._auto(self._facts, self._untried, self._fixed, Length(network, self._facts.images, ""))[0])
+            except MocoError as error:
+                refused = refused or error
+            else:
+                kept.append(network)
+        if refused is not None and not kept:
+            raise refused
+        return kept
 
     @property
     def _untried(self) -> str:
@@ -190,13 +205,15 @@ class _Fit:
     def _again(self, found: list[Rate], views: str) -> list[Rate]:
         """The network that is likely to be taken is measured once more, with the views that the run will have.
 
-        Where they are those of the first time, the quicker counts: whatever disturbs a measurement slows it.
+        Where they are those of the first time, the quicker counts: whatever disturbs a measurement slows it. What
+        reading adds to it is added to the others.
         """
         likely = self._likely(found)
         seconds = self._measure(likely.network, views)
         seconds = min(likely.seconds, seconds) if views == self._untried else seconds
-        seconds = self._while_reading(likely.network, views, seconds)
-        return [dataclasses.replace(rate, seconds=seconds) if rate is likely else rate for rate in found]
+        read = self._while_reading(likely.network, views, seconds)
+        reading = max(0.0, read - seconds)
+        return [dataclasses.replace(rate, seconds=read if rate is likely else rate.seconds + reading) for rate in found]
 
     def _views(self, found: list[Rate], seconds: float) -> Searched | None:
         """The search, with the largest network that leaves each set of views enough steps; None where none does."""

@@ -16,7 +16,7 @@ from moco.commands.ask import Ask
 from moco.commands.captions import refuse_prompt
 from moco.commands.choose import named_recipe
 from moco.commands.conclude import conclude
-from moco.commands.fit import fit
+from moco.commands.fit import fit, usual
 from moco.commands.init import beginning
 from moco.commands.initialise import weights_of
 from moco.commands.logged import finish, logged
@@ -99,6 +99,8 @@ def pretrain(
         if chosen is not None:
             chosen = known.into(chosen)
             refuse(chosen, images)
+        else:
+            refuse(known.into(usual(looked.facts, ask)), images)
         watched = open_watched(labelled) if labelled is not None else None
         given = Given(begin, watched, functions, until, known.groups, looked.heard, prompt)
         record = record_of(data, looked.whole)

@@ -31,6 +31,11 @@ def settle(
         return kept
     if recipe == "auto" and _is_measured(ask, looked.source):
         _refuse_to_measure(machine)
+        if not ask.length_is_set and ask.changes.get("first_sizes"):
+            raise MocoError(
+                "--first-sizes: the steps that fit a time are told from what one costs, and here the first cost less; "
+                "say how long the run is with --epochs or --steps"
+            )
         refuse(usual(looked.facts, ask), looked.images)
         return None
     return distributed.on_main(

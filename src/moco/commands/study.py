@@ -24,7 +24,7 @@ from moco.data.survey import survey
 from moco.device import place
 from moco.errors import MocoError
 from moco.machine import Machine
-from moco.recipe import Recipe, check, override, to_json
+from moco.recipe import Recipe, check, from_json, override, to_json
 from moco.run.atomic import write_atomically, write_text
 from moco.run.directory import InUse
 from moco.run.log import read_log
@@ -202,7 +202,7 @@ def _work(
 
 
 def _refuse_another_recipe(training: _Training, done: CellResult) -> None:
-    if done.recipe != to_json(training.recipe):
+    if from_json(done.recipe) != training.recipe:
         raise MocoError(
             f"{training.result} is of another recipe than is asked for now; repeat the first command, or name another "
             "--out"

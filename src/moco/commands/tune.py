@@ -23,7 +23,7 @@ from moco.device import place
 from moco.errors import MocoError
 from moco.halving import FACTOR, rungs
 from moco.machine import Machine
-from moco.recipe import Recipe, check, override, to_json
+from moco.recipe import Recipe, check, from_json, override, to_json
 from moco.run.atomic import write_text
 from moco.run.log import read_log
 from moco.tune.space import describe, draw_changes, parse_search, usual_search
@@ -122,6 +122,7 @@ def _begin(out: Path, record: dict[str, Any], machine: Machine) -> Machine:
         write_text(file, json.dumps(record | {"precision": machine.precision}, indent=2) + "\n")
         return machine
     old = json.loads(file.read_text())
+    old["recipe"] = to_json(from_json(old["recipe"]))  # which may have been written before there was some field
     for name, value in record.items():
         if old[name] != value:
             raise MocoError(

@@ -27,6 +27,9 @@ from moco.recipe.pixels import channels_of, check_pixels
 from moco.recipe.text import check_text
 from moco.recipe.vit import vit_name
 
+MOST_PATCHES = 4
+"""Across a view, which are 16 of them, and 120 pairs."""
+
 
 def check(r: Recipe) -> None:
     """Refuse what cannot be trained, with a MocoError that names the flag."""
@@ -105,10 +108,12 @@ def _check_cosine(schedule: Cosine) -> None:
         )
 
 
-def sides_of(r: Recipe) -> list[int]:
-    """Sides of all that the backbone sees in training, in pixels."""
+def sides_of(r: Recipe) -> dict[int, str]:
+    """Sides of all that the backbone sees in training, in pixels, and the flag that each is from."""
     asks = r.queries
-    return sorted({*r.first_sizes, r.image_size, r.image_size // asks.patches, *[asks.small_size][: asks.small]})
+    small = {asks.small_size: "--queries.small-size"} if asks.small else {}
+    parts = {side // asks.patches: "--queries.patches, so" for side in (*r.first_sizes, r.image_size)}
+    return small | parts | dict.fromkeys(r.first_sizes, "--first-sizes") | {r.image_size: "--image-size"}
 
 
 def _check_queries(r: Recipe) -> None:
@@ -117,10 +122,10 @@ def _check_queries(r: Recipe) -> None:
     if any(side < 1 or side > r.image_size for side in r.first_sizes):
         named = " ".join(map(str, r.first_sizes))
         raise MocoError(f"--first-sizes {named}: each must lie between 1 and --image-size {r.image_size}")
-    if asks.patches < 1 or asks.small < 0:
-        raise MocoError(
-            f"--queries.patches {asks.patches} --queries.small {asks.small}: at least 1 patch across, and 0 small crops"
-        )
+    if not 1 <= asks.patches <= MOST_PATCHES:
+        raise MocoError(f"--queries.patches {asks.patches}: 1 to {MOST_PATCHES} across; each two of them ask")
+    if asks.small < 0:
+        raise MocoError(f"--queries.small {asks.small}: must be 0 or more")
     if any(side % asks.patches for side in sides):
         odd = next(side for side in sides if side % asks.patches)
         raise MocoError(f"--queries.patches {asks.patches} does not divide a view of {odd} px")
@@ -129,7 +134,7 @@ def _check_queries(r: Recipe) -> None:
     low, high = asks.small_scale
     if not 0 < low <= high <= 1:
         raise MocoError(f"--queries.small-scale {low} {high}: shares of the image, 0 < low <= high <= 1")
-    if vit_name(r.encoder.backbone) is not None and sides_of(r) != [r.image_size]:
+    if vit_name(r.encoder.backbone) is not None and set(sides_of(r)) != {r.image_size}:
         raise MocoError(
             f"--first-sizes, --queries.patches, --queries.small: {r.encoder.backbone} takes images of one size alone; "
             f"leave them out, or give small crops its size (--queries.small-size {r.image_size})"

@@ -67,7 +67,8 @@ class Queries:
     small_size: int = 96
     """Side of a small crop, in pixels (SwAV's, beside views of 224)."""
     small_scale: tuple[float, float] = (0.05, 0.14)
-    """Share of the image's area that a small crop covers, from and to; all else is drawn as for the first view."""
+    """Share of the image's area that a small crop covers, from and to; all else is drawn as for the first view,
+    and nothing of it is erased."""
 
 
 @dataclass(frozen=True, kw_only=True)
