@@ -127,7 +127,7 @@ def test_a_network_whose_views_are_smaller_than_the_small_crops_that_ask_is_not_
     changes = {"queries.small": 1, "queries.small_size": 48}
     pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", views="near", machine=CPU, tell=Heard(), changes=changes)
     assert from_json((tmp_path / "run" / "recipe.json").read_text()).image_size == 64
-    with pytest.raises(MocoError, match="--queries.small-size 80: no larger than the smallest"):
+    with pytest.raises(MocoError, match=r"--queries\.small-size 80: no larger than the smallest"):
         pretrain(
             tmp_path / "x.npy", tmp_path / "other", time="60s", machine=CPU, tell=Heard(),
             changes=changes | {"queries.small_size": 80},
