@@ -1,5 +1,7 @@
 """Small parts of reading: what first bytes say, a part of a source, a survey, images in memory, batches of a plan."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,8 +102,12 @@ def test_a_survey_leaves_out_what_cannot_be_read(folder):
     found = survey(Folder(folder))
     assert (found.images, found.short_side, found.longest_side) == (5, 11, 13)
     assert found.mean_area == pytest.approx((120 + 132 + 156) / 3)
-    assert found.fits_in_memory(1)
-    assert not found.fits_in_memory(0)
+    assert found.fits_in_memory(1, "cpu")
+    assert not found.fits_in_memory(0, "cpu")
+    middling = replace(found, mean_area=300 * 300.0, longest_side=400)
+    assert middling.fits_in_memory(1, "cpu")
+    assert not middling.fits_in_memory(1, "cuda"), "processes cut them beside it"
+    assert not replace(found, longest_side=600).fits_in_memory(1, "cpu")
 
 
 def test_a_survey_of_nothing_readable_is_an_error_with_a_reason(tmp_path):

@@ -38,7 +38,8 @@ class Machine:
     workers: int | None = None
     """Processes (or threads, for images kept in memory) that decode; None: one per core, at most 8."""
     memory_gib: float = 4.0
-    """Images of at most 512 px a side that take up to this many GiB decoded are kept in memory."""
+    """Images of at most 512 px a side (beside a GPU, 256 x 256 on average) are kept in memory where all, decoded, take
+    up to this many GiB."""
     log_every: int = 10
     """Steps between two lines of the log."""
     checkpoint_seconds: float = 300.0

@@ -75,7 +75,8 @@ def start(run: RunDirectory, source: Source, facts: Survey, machine: Machine, te
     placement = _place(machine, saved)
     tell.note(placement.reason)
     skipped = SkipBudget(run, source.name, len(source), machine.max_skipped)
-    small = saved["images"] == "memory" if "images" in saved else facts.fits_in_memory(machine.memory_gib)
+    small = facts.fits_in_memory(machine.memory_gib, placement.device.type)
+    small = saved["images"] == "memory" if "images" in saved else small
     memory = None
     if small:
         memory, unreadable = load_memory(source, machine.decoders, tell.reading("reading images", len(source)))

@@ -13,6 +13,9 @@ from moco.data.source import sample as spread
 from moco.data.values import Facts
 from moco.errors import MocoError
 
+BESIDE_A_GPU = 256
+"""Side of the square that images kept in memory have at most, on average, where a GPU trains."""
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -34,9 +37,13 @@ class Survey:
         """What all images take decoded."""
         return self.pixel_bytes * self.mean_area * self.images
 
-    def fits_in_memory(self, gib: float) -> bool:
-        """Whether the images are small (no side over LONGEST) and fit in so many GiB."""
-        return self.decoded_bytes <= gib * 2**30 and self.longest_side <= LONGEST
+    def fits_in_memory(self, gib: float, device: str) -> bool:
+        """Whether the images are small (no side over LONGEST) and fit in so many GiB, for work on this kind of device.
+
+        Beside a GPU processes have the processors to cut the crops of larger ones, and fewer bytes go there.
+        """
+        small = self.mean_area <= (LONGEST if device == "cpu" else BESIDE_A_GPU) ** 2
+        return small and self.decoded_bytes <= gib * 2**30 and self.longest_side <= LONGEST
 
 
 def survey(source: Source, sample: int = 512) -> Survey:

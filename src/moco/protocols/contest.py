@@ -138,7 +138,7 @@ class Contest:
             found = survey(side.source)
             if views.pixels is not None:
                 found = replace(found, pixel_bytes=views.pixels.bytes)
-            fits = found.fits_in_memory(self.machine.memory_gib)
+            fits = found.fits_in_memory(self.machine.memory_gib, self.placement.device.type)
             memory = load_memory(source, self.machine.decoders)[0] if fits else None
             self._memory[key] = side.source, memory
         _, memory = self._memory[key]
