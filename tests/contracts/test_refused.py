@@ -83,7 +83,8 @@ GOOD = {
     "pretrain": (
         moco.pretrain,
         {"data": "nowhere", "out": "out", "recipe": "v2", "time": None, "views": None, "watch": None, "init": None,
-         "machine": PLAIN, "changes": {}, "until": None, "asked": None, "log": (), "pairs": None, "prompt": "{}"},
+         "machine": PLAIN, "changes": {}, "until": None, "asked": None, "log": (), "pairs": None, "prompt": "{}",
+         "began": None},
     ),
     "Machine": (moco.Machine, vars(PLAIN)),
 }  # fmt: skip

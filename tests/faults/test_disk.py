@@ -70,7 +70,7 @@ def folder(digits, tmp_path):
     path = tmp_path / "images"
     path.mkdir()
     for i, image in enumerate(digits[0][:64]):
-        Image.fromarray(np.asarray(image)).resize((300, 280)).save(path / f"{i:03}.png")
+        Image.fromarray(np.asarray(image)).resize((520, 280)).save(path / f"{i:03}.png")
     return path
 
 
