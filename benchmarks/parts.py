@@ -7,8 +7,8 @@ The base is what `auto` takes for minutes. Each part is that with one change, an
 base's `--steps` cost here, by turns that are measured side by side on one thread: a part that makes a step twice as
 dear has half the steps. Among them are the papers' ways to learn faster: `split` (Fast-MoCo's patches,
 arXiv:2207.08220), `small views` (SwAV's crops, arXiv:2006.09882), `growing size` and `cycles` (arXiv:2212.05611), hard
-negatives (arXiv:2010.04592). Some did not pay, were found nowhere to pay as they are, and are no field of a recipe;
-they are written out in this file:
+negatives (arXiv:2010.04592). Some are no field of a recipe, because they did not pay here; they are written out in
+this file:
 
 - `growing views`: crops from 70 %, then halfway, then the views (a curriculum of strength);
 - `a tenth alike`: of negatives weighted by exp(similarity / tau), the share that is held to be of the query's class is
@@ -251,10 +251,12 @@ def table(rows: list[dict[str, Any]]) -> None:
     """Points of kNN above the base of the same seed, set by set (means of the seeds), and over all with standard error.
 
     The last column has the points with few labels. In brackets is the kNN itself, where the base was not measured. The
-    last row is the base's key encoder, whose weights are a moving average of the query encoder's.
+    last rows are the key encoders of the base and of `split`, whose weights are a moving average of the query encoder's
+    and whose BatchNorm sees whole views.
     """
-    base = [row for row in rows if row["part"] == "base"]
-    rows = [*rows, *(row | {"part": "base, key encoder", "judged": {"query": row["judged"]["key"]}} for row in base)]
+    kept = [row for row in rows if row["part"] in ("base", "split")]
+    judged_keys = [{"part": row["part"] + ", key encoder", "judged": {"query": row["judged"]["key"]}} for row in kept]
+    rows = [*rows, *(row | keys for row, keys in zip(kept, judged_keys, strict=True))]
     sets = list(dict.fromkeys((row["set"], row["base steps"]) for row in rows))
     judged = {(row["part"], row["set"], row["base steps"], row["seed"]): row["judged"]["query"] for row in rows}
     heads = ["part", "cost of a step", *(f"{name}, {steps}" for name, steps in sets), "mean", "few labels"]
