@@ -3,6 +3,7 @@
 import multiprocessing
 
 import numpy as np
+import pytest
 import torch
 
 from moco.auto.rates import seconds_a_step, seconds_an_image_read, seconds_to_cut
@@ -49,6 +50,18 @@ def test_a_trial_starts_from_what_the_run_starts_from(digits, tmp_path):
 
     one = Trial(RECIPE, memory, CPU, Machine(compile="off"), [], first)
     assert all(bool((p == 0.01).all()) for p in one.encoder.parameters())
+
+
+def test_slow_steps_count_as_often_as_a_run_has_them():
+    class Uneven:
+        step = 0
+
+        def go(self, step):
+            took = sum(0.01 if n % 4 else 0.05 for n in range(self.step, step))
+            self.step = step
+            return took
+
+    assert seconds_a_step(Uneven(), 2.0) == pytest.approx(0.02, rel=0.05)
 
 
 def test_rates_are_positive_seconds(digits, tmp_path):

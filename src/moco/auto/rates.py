@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from moco import distributed
 from moco.auto.trial import Trial
 from moco.data.loader import Plan, WorkerLoader
@@ -22,15 +20,20 @@ PATIENCE = 2.5
 
 
 def seconds_a_step(trial: Trial, patience: float = PATIENCE) -> float:
-    """Of a trial that is carried on for about so many seconds: the median of its steps, the slowest process's."""
+    """Of a trial that is carried on for about so many seconds: the mean of its steps, the slowest process's.
+
+    Not the median: where images differ in size so do steps, and a run has the slow ones too.
+    """
     trial.go(trial.step + 1)
     (warm,) = distributed.largest([WARM if trial.go(trial.step + 1) < patience / WARM else 1])
     trial.go(trial.step + warm - 1)
-    first = trial.go(trial.step + 1)
-    (more,) = distributed.largest([min(50, max(1, round(patience / first)))])
-    (microseconds,) = distributed.largest(
-        [round(1e6 * float(np.median([first, *(trial.go(trial.step + 1) for _ in range(more))])))]
-    )
+    return _mean(trial, trial.go(trial.step + 1), patience, 1)
+
+
+def _mean(trial: Trial, step: float, patience: float, least: int) -> float:
+    """Seconds a step, of as many as a step of so many seconds leaves in `patience`, but 100; the slowest process's."""
+    (steps,) = distributed.largest([min(100, max(least, round(patience / step)))])
+    (microseconds,) = distributed.largest([round(1e6 * trial.go(trial.step + steps) / steps)])
     return max(1, microseconds) / 1e6
 
 
@@ -48,14 +51,10 @@ def seconds_an_image(trial: Trial, source: Source | None, machine: Machine, pati
 def seconds_an_image_read(trial: Trial, waiting: int, patience: float = PATIENCE) -> float:
     """What a training takes for one image that processes read and cut as it goes, `waiting` batches of them ahead.
 
-    Reading and computing are in each other's way, by more than their sum on processors that they share. The mean of
-    the steps, not the median: some wait for a batch.
+    Reading and computing are in each other's way, by more than their sum on processors that they share.
     """
     trial.go(trial.step + waiting + 1)
-    first = trial.go(trial.step + 2) / 2
-    (steps,) = distributed.largest([min(100, max(1, waiting, round(patience / first)))])
-    (microseconds,) = distributed.largest([round(1e6 * trial.go(trial.step + steps) / steps)])
-    return max(1, microseconds) / 1e6 / trial.recipe.batch
+    return _mean(trial, trial.go(trial.step + 2) / 2, patience, max(1, waiting)) / trial.recipe.batch
 
 
 def seconds_to_cut(source: Source, recipe: Recipe, images: int = 32) -> float:

@@ -35,7 +35,7 @@ A_LOOK = 6 / 4
 """Steps' work for each image of a look at the encoder without labels: it passes six forms of it, forward alone."""
 
 MEASURING = 0.01
-"""Share of the budget for which the steps of one network are timed, at most."""
+"""Share of the budget for which the steps of one network are timed, at most; twice as long for the one to be taken."""
 
 READING = 0.04
 """Share of the budget for which steps whose images are read as they go are timed, at most."""
@@ -184,7 +184,8 @@ class _Fit:
     def _measure(self, network: Network, views: str = "") -> float:
         """Seconds that a training takes for one image, here and now, with these views; before any is known, untried."""
         trial = self._trial(network, views or self._untried, 10_000)
-        patience = min(PATIENCE, MEASURING * self._budget.seconds) if self._budget is not None else PATIENCE
+        share = 2 * MEASURING if views else MEASURING
+        patience = min(PATIENCE, share * self._budget.seconds) if self._budget is not None else PATIENCE
         return seconds_an_image(trial, self._start.unread, self._start.machine, patience)
 
     def _while_reading(self, network: Network, views: str, told: float) -> float:
@@ -203,14 +204,12 @@ class _Fit:
             trial.close()
 
     def _again(self, found: list[Rate], views: str) -> list[Rate]:
-        """The network that is likely to be taken is measured once more, with the views that the run will have.
+        """The network that is likely to be taken is measured once more, for longer, with the views of the run.
 
-        Where they are those of the first time, the quicker counts: whatever disturbs a measurement slows it. What
-        reading adds to it is added to the others.
+        What reading adds to it is added to the others.
         """
         likely = self._likely(found)
         seconds = self._measure(likely.network, views)
-        seconds = min(likely.seconds, seconds) if views == self._untried else seconds
         read = self._while_reading(likely.network, views, seconds)
         reading = max(0.0, read - seconds)
         return [dataclasses.replace(rate, seconds=read if rate is likely else rate.seconds + reading) for rate in found]
