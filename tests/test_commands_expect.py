@@ -1,5 +1,7 @@
 """How long a run will take: said where it is long, with what else could be done, and not measured where it is short."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -53,3 +55,18 @@ def test_a_run_of_minutes_is_told_and_no_more(begun, monkeypatch):
     monkeypatch.setattr(module, "EVIDENT", {"cpu": 0.0, "cuda": 0.0})
     expect(begun, RECIPE, 10)
     assert len(begun.tell.notes) == 1
+
+
+def test_a_run_that_reads_its_images_as_it_goes_is_told_with_that_reading(begun, monkeypatch):
+    monkeypatch.setattr(module, "EVIDENT", {"cpu": 0.0, "cuda": 0.0})
+    monkeypatch.setattr(module, "READING", 100.0)
+    monkeypatch.setattr("moco.auto.rates.seconds_an_image_read", lambda *_: 3600 / 32)
+    expect(replace(begun, memory=None, machine=replace(begun.machine, workers=1)), RECIPE, 24_000)
+    assert "about 1000 days" in begun.tell.notes[0]
+
+
+def test_reading_is_not_measured_where_that_takes_long(begun, monkeypatch):
+    monkeypatch.setattr(module, "READING", 1e-9)
+    monkeypatch.setattr("moco.auto.rates.seconds_an_image_read", lambda *_: pytest.fail("measured"))
+    expect(replace(begun, memory=None), RECIPE, 24_000_000)
+    assert len(begun.tell.notes) == 2

@@ -111,7 +111,7 @@ def test_where_images_are_read_as_the_run_goes_the_rate_is_that_of_reading_and_c
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8))
     monkeypatch.setattr("moco.auto.plan.MOST_PASSES", 1)
     monkeypatch.setattr("moco.commands.fit.seconds_an_image", lambda *_: told)
-    monkeypatch.setattr("moco.commands.fit.seconds_an_image_read", lambda *_: 0.003)
+    monkeypatch.setattr("moco.auto.rates.seconds_an_image_read", lambda *_: 0.003)
     machine = Machine(device="cpu", precision="fp32", threads=1, workers=1, memory_gib=0)
     began = time.monotonic() - 30
     pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", views="near", machine=machine, tell=Heard(), began=began)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from moco import distributed
 from moco.auto.trial import Trial
-from moco.data.loader import Plan, WorkerLoader
+from moco.data.loader import READY, Plan, WorkerLoader
 from moco.data.source import Source
 from moco.machine import Machine
 from moco.recipe import Recipe
@@ -48,11 +49,29 @@ def seconds_an_image(trial: Trial, source: Source | None, machine: Machine, pati
     return max(step, cut / max(1, machine.decoders))
 
 
-def seconds_an_image_read(trial: Trial, waiting: int, patience: float = PATIENCE) -> float:
-    """What a training takes for one image that processes read and cut as it goes, `waiting` batches of them ahead.
+def seconds_an_image_while_reading(
+    begin: Callable[[Source], Trial], source: Source | None, machine: Machine, told: float, patience: float
+) -> float:
+    """The same where `source` is read and cut by processes as the run goes, of a trial that `begin` makes of it.
 
-    Reading and computing are in each other's way, by more than their sum on processors that they share.
+    Reading and computing are in each other's way, by more than their sum on processors that they share. `told`, what
+    is known without a measurement, where there is nothing to read or where measuring takes longer than `patience`.
     """
+    if source is None:
+        return told
+    trial = begin(source)
+    waiting = READY * machine.decoders
+    (long,) = distributed.largest([int(told * trial.recipe.batch * (2 * waiting + 3) > patience)])
+    if long:
+        return told
+    try:
+        return seconds_an_image_read(trial, waiting, min(PATIENCE, patience / 2))
+    finally:
+        trial.close()
+
+
+def seconds_an_image_read(trial: Trial, waiting: int, patience: float = PATIENCE) -> float:
+    """Of a trial that reads its images as it goes, `waiting` batches of them ahead."""
     trial.go(trial.step + waiting + 1)
     return _mean(trial, trial.go(trial.step + 2) / 2, patience, max(1, waiting)) / trial.recipe.batch
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import replace
 
 from moco.auto.budget import words
 from moco.auto.plan import flops, grown
-from moco.auto.rates import seconds_an_image
+from moco.auto.rates import seconds_an_image, seconds_an_image_while_reading
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
 from moco.commands.start import Start
+from moco.data.source import Source
 from moco.errors import MocoError
 from moco.recipe import Queue, Recipe
 from moco.recipe.auto import Network
 
 EVIDENT = {"cpu": 6e12, "cuda": 6e15}
 """Products of a run that is over in about a minute anywhere, by the kind of device: nothing is measured for it."""
+
+READING = 5.0
+"""Seconds for which steps whose images are read as they go are timed, at most."""
 
 LONG = 86400.0
 """Seconds beyond which a run is said to be long, with what else could be done."""
@@ -49,12 +54,19 @@ def expect(start: Start, recipe: Recipe, steps: int) -> None:
 def _seconds_an_image(start: Start, recipe: Recipe) -> float:
     """Of a trial with as few images a step as the BatchNorm groups allow, where a step is slow."""
     memory = start.memory or sample_in_memory(start.source, recipe.image_size, start.machine.decoders)
-    batch = recipe.batch
-    if start.placement.device.type == "cpu":
-        batch = min(batch, recipe.encoder.norm_group or 32)
-    tried = replace(recipe, batch=batch, epochs=None, steps=100)
-    if isinstance(tried.dictionary, Queue):
-        keys = batch * (2 if tried.loss.symmetric else 1)
-        tried = replace(tried, dictionary=replace(tried.dictionary, size=max(keys, len(memory) // 4)))
+    tried = _tried(recipe, len(memory), start.placement.device.type)
     trial = Trial(tried, memory, start.placement, start.machine, None)
-    return seconds_an_image(trial, start.unread, start.machine)
+    told = seconds_an_image(trial, start.unread, start.machine)
+    reading: Callable[[Source], Trial] = lambda source: Trial(  # noqa: E731
+        tried, memory, start.placement, start.machine, trial.fast, source=source
+    )
+    return seconds_an_image_while_reading(reading, start.unread, start.machine, told, READING)
+
+
+def _tried(recipe: Recipe, images: int, device: str) -> Recipe:
+    batch = recipe.batch if device != "cpu" else min(recipe.batch, recipe.encoder.norm_group or 32)
+    tried = replace(recipe, batch=batch, epochs=None, steps=1_000)
+    if not isinstance(tried.dictionary, Queue):
+        return tried
+    keys = batch * (2 if tried.loss.symmetric else 1)
+    return replace(tried, dictionary=replace(tried.dictionary, size=max(keys, images // 4)))

@@ -12,14 +12,14 @@ import numpy as np
 from moco import distributed
 from moco.auto.budget import SEARCH, Budget, budget, words
 from moco.auto.plan import Rate, choose, fitting, grown, outlook, rates
-from moco.auto.rates import PATIENCE, seconds_an_image, seconds_an_image_read
+from moco.auto.rates import PATIENCE, seconds_an_image, seconds_an_image_while_reading
 from moco.auto.sample import sample_in_memory
 from moco.auto.trial import Trial
 from moco.auto.views import Course, Searched, longest, search
 from moco.commands.ask import Ask
 from moco.commands.start import Start
 from moco.data.labelled import Labelled
-from moco.data.loader import READY, apart
+from moco.data.loader import apart
 from moco.data.memory import Memory
 from moco.data.source import Source
 from moco.data.survey import Survey
@@ -190,18 +190,11 @@ class _Fit:
 
     def _while_reading(self, network: Network, views: str, told: float) -> float:
         """The same for a run that reads its images as it goes; `told` where it does not, or where that takes long."""
-        start = self._start
-        if start.unread is None or self._budget is None:
+        if self._budget is None:
             return told
-        trial = self._trial(network, views, 10_000, start.unread)
-        waiting, patience = READY * start.machine.decoders, READING * self._budget.seconds
-        (long,) = distributed.largest([int(told * trial.recipe.batch * (2 * waiting + 3) > patience)])
-        if long:
-            return told
-        try:
-            return seconds_an_image_read(trial, waiting, min(PATIENCE, patience / 2))
-        finally:
-            trial.close()
+        begin: Callable[[Source], Trial] = lambda source: self._trial(network, views, 10_000, source)  # noqa: E731
+        patience = READING * self._budget.seconds
+        return seconds_an_image_while_reading(begin, self._start.unread, self._start.machine, told, patience)
 
     def _again(self, found: list[Rate], views: str) -> list[Rate]:
         """The network that is likely to be taken is measured once more, for longer, with the views of the run.
