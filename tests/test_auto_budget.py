@@ -1,8 +1,10 @@
 """The time a person has: read from words, kept within sense, and shared out."""
 
+import datetime
+
 import pytest
 
-from moco.auto.budget import CLOSING, DEFAULT, LEAST, SEARCH, budget, seconds_of, words
+from moco.auto.budget import CLOSING, DEFAULT, LEAST, SEARCH, budget, seconds_of, until, words
 from moco.errors import MocoError
 
 
@@ -51,3 +53,9 @@ def test_the_search_takes_less_than_15_percent_and_what_is_spent_is_not_trained(
 )
 def test_times_are_told_as_people_say_them(seconds, said):
     assert words(seconds) == said
+
+
+def test_an_end_is_told_by_the_clock_with_its_day():
+    told = datetime.datetime.strptime(f"{until(3 * 86400)} {datetime.datetime.now().year}", "%d %B, %H:%M %Y")
+    after = datetime.datetime.now() + datetime.timedelta(days=3)
+    assert (told.day, told.month) == (after.day, after.month)

@@ -77,6 +77,7 @@ def test_what_was_chosen_is_said_with_its_reason_and_written_down(stopped):
     assert "4 min" in flags["--steps"].reason
     assert "images/s" in flags["--image-size"].reason
     assert any("as asked" in note for note in heard.notes)
+    assert any(note.startswith("expected end: ") for note in heard.notes)
     record = json.loads((folder / "run" / "auto.json").read_text())
     assert record["asked"] == {"time": "4m"}
     assert record["rates"][0]["measured"]

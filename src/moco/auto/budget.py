@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass
 
@@ -79,3 +80,8 @@ def words(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h".replace(".0 h", " h")
     return f"{seconds / 86400:.1f} days".replace(".0 days", " days")
+
+
+def until(seconds: float) -> str:
+    """When so many seconds from now are over, by the clock here: "29 November, 17:05"."""
+    return f"{datetime.datetime.now().astimezone() + datetime.timedelta(seconds=seconds):%d %B, %H:%M}"

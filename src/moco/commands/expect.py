@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from dataclasses import replace
 
-from moco.auto.budget import words
+from moco.auto.budget import until, words
 from moco.auto.plan import flops, grown
 from moco.auto.rates import seconds_an_image, seconds_an_image_while_reading
 from moco.auto.sample import sample_in_memory
@@ -40,9 +39,8 @@ def expect(start: Start, recipe: Recipe, steps: int) -> None:
         seconds = steps * recipe.batch * _seconds_an_image(start, recipe) * grown(recipe)
     except MocoError:
         return
-    ends = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=seconds)
     start.tell.note(
-        f"{steps:,} steps of {recipe.batch} images take about {words(seconds)} here, until {ends:%d %B, %H:%M}"
+        f"{steps:,} steps of {recipe.batch} images take about {words(seconds)} here, until {until(seconds)}"
     )
     if seconds > LONG:
         start.tell.note(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from moco import distributed
-from moco.auto.budget import SEARCH, Budget, budget, words
+from moco.auto.budget import CLOSING, SEARCH, Budget, budget, until, words
 from moco.auto.plan import Rate, choose, fitting, grown, outlook, rates
 from moco.auto.rates import PATIENCE, seconds_an_image, seconds_an_image_while_reading
 from moco.auto.sample import sample_in_memory
@@ -102,16 +102,17 @@ class _Fit:
             chances = self._budget.search
         searched = self._views(found, chances)
         views = self._ask.views or (searched.views if searched else self._untried)
-        length = None
-        said = ""
+        length, said, rest = None, "", 0.0
         if self._budget is not None:
             found = self._again(found, views)
-            length, _ = choose(found, self._left(self._budget, found), self._facts.images, words(self._budget.seconds))
-            said = outlook(found, self._left(self._budget, found), self._facts.images, length)
+            left = self._left(self._budget, found)
+            length, rate = choose(found, left, self._facts.images, words(self._budget.seconds))
+            said = outlook(found, left, self._facts.images, length)
+            rest = self._budget.left(self._spent) * length.images * rate.seconds / left + CLOSING
         recipe, choices = self._auto(self._facts, views, fixed, length)
         start.tell.choices([self._reason(views, searched), *choices[1:]])
         if said:
-            start.tell.note(said)
+            start.tell.note(f"expected end: {until(rest)}; {said}")
         self._write(found, searched, said)
         return recipe
 
