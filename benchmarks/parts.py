@@ -116,6 +116,7 @@ SMALL = {"queries.small_size": 20, "queries.small_scale": (0.1, 0.5)}
 
 PARTS = {
     "base": Part(),
+    "half the rate": Part({"optim.lr": 0.015}),
     "twice the rate": Part({"optim.lr": 0.06}),
     "four times the rate": Part({"optim.lr": 0.12}),
     "no warm-up": Part(warm=False),

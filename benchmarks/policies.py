@@ -22,6 +22,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional as F
 
+from moco.auto.verdict import CLEAR
 from moco.data.loader import MemoryLoader, Plan
 from moco.data.memory import load_memory
 from moco.data.open import open_labelled
@@ -209,9 +210,26 @@ def few(known: Tensor, labels, test: Tensor, truth, classes: int, per_class: int
     return float(np.mean(shares))
 
 
+TOGETHER = {
+    "views found again (three common sets, head)": (
+        "retrieval: documents views, head",
+        "retrieval: photos views, head",
+        "retrieval: photos, crops 0.4 views, head",
+    ),
+    "rotation and own contrast accuracy": ("rotation", "own contrast accuracy"),
+    "both": ("rotation", "views found again (three common sets, head)"),
+}
+"""Scores that are the sum of others, each in standard deviations over the policies of a set."""
+
+
 def table(path: Path) -> None:
     rows = [r for r in json.loads(path.read_text())["rows"] if r["policy"] in POLICIES]
     sets = list(dict.fromkeys(r["set"] for r in rows))
+    for some in by_set(rows).values():
+        for name, parts in TOGETHER.items():
+            whole = sum(standard([r["scores"][part] for r in some]) for part in parts)
+            for row, value in zip(some, whole, strict=True):
+                row["scores"][name] = float(value)
     for target in ("kNN, backbone", "few labels"):
         print(f"\nrank correlation with {target}")
         means = {}
@@ -231,12 +249,30 @@ def table(path: Path) -> None:
         print(f"\npoints of {target} below the best policy, of the one that is chosen, mean over sets")
         for score in rows[0]["scores"]:
             print(f"{score:44s} {np.mean([lost(some, target, score) for some in by_set(rows).values()]):5.1f}")
+        for policy in POLICIES:
+            gaps = [below(some, target, [r["policy"] == policy for r in some]) for some in by_set(rows).values()]
+            print(f"always {policy:37s} {np.mean(gaps):5.1f}")
     best = defaultdict(dict)
     for r in rows:
         best[r["policy"]][r["set"]] = r["judged"]["kNN, backbone"]
     print()
     for policy, found in best.items():
         print(f"{policy:32s} " + "  ".join(f"{s} {100 * v:5.1f}" for s, v in found.items()))
+    told(json.loads(path.read_text())["rows"])
+
+
+def told(rows: list[dict]) -> None:
+    """How many of the runs whose rotation probe rose, and of the others, are better than untrained by kNN."""
+    start = {r["set"]: r for r in rows if r["policy"] == "untrained"}
+    print()
+    counts = defaultdict(list)
+    for r in rows:
+        if r["policy"] in POLICIES:
+            before = start[r["set"]]
+            rose = round(r["scores"]["rotation"] - before["scores"]["rotation"], 9) >= CLEAR
+            counts[rose].append(r["judged"]["kNN, backbone"] > before["judged"]["kNN, backbone"])
+    for rose, paid in counts.items():
+        print(f"rotation {'rose' if rose else 'did not rise'} by {CLEAR:.0%}: {sum(paid)} of {len(paid)} runs paid")
 
 
 def by_set(rows: list[dict]) -> dict[str, list[dict]]:
@@ -246,8 +282,20 @@ def by_set(rows: list[dict]) -> dict[str, list[dict]]:
 
 def lost(rows: list[dict], target: str, score: str) -> float:
     """Points that the policy with the best score is below the best one."""
-    chosen = max(rows, key=lambda r: r["scores"][score])
-    return 100 * (max(r["judged"][target] for r in rows) - chosen["judged"][target])
+    first = max(range(len(rows)), key=lambda i: rows[i]["scores"][score])
+    return below(rows, target, [i == first for i in range(len(rows))])
+
+
+def below(rows: list[dict], target: str, which: list[bool]) -> float:
+    """Points that the one of these policies is below the best."""
+    (chosen,) = [r["judged"][target] for r, taken in zip(rows, which, strict=True) if taken]
+    return 100 * (max(r["judged"][target] for r in rows) - chosen)
+
+
+def standard(values: list[float]) -> np.ndarray:
+    """In standard deviations from the mean."""
+    found = np.array(values)
+    return (found - found.mean()) / max(found.std(), 1e-12)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ def test_images_without_up_and_down_are_told_apart():
 
 
 def test_a_rise_on_few_images_is_no_clear_one():
-    few, many = (verdict(scores(0.31), scores(0.44), images, images, "runs/a") for images in (16, 64))
+    few, many = (verdict(scores(0.31), scores(0.42), images, images, "runs/a") for images in (16, 64))
     assert "cannot be told" in few
     assert "most likely it paid" in many
 

@@ -10,7 +10,7 @@ CLEAR = 0.02
 WITHOUT_COLOUR = "rotation without colour"
 """The rotation probe before training where images have no colour, among what was found then."""
 
-MANY = 1024
+MANY = 512
 """Images that the probe was judged on in those runs; of fewer the rise has to be larger, as its standard error is."""
 
 

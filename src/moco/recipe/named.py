@@ -88,7 +88,7 @@ def cifar() -> Recipe:
 
 
 def fast() -> Recipe:
-    """`cifar` for minutes on a few cores: what each change is worth stands in docs/auto.md, measured.
+    """`cifar` for minutes on a few cores, by what docs/auto.md measures of short runs.
 
     A ResNet-10 of half the width behind a 3x3 stem of stride 2, BatchNorm groups of 32, an MLP head (v2), four times as
     many steps of a quarter of the images, a quarter of the queue, gentler views, a rate that rises first.

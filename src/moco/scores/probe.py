@@ -30,7 +30,7 @@ UPRIGHT = 0.3
 TOLD_BY_COLOUR = 0.6
 """Share of the turns found beyond chance that must be found without colour too. Where fewer are, fringes of colour that
 a lens leaves tell them, not what the image shows: on blood cells 0.40, on seven sets of images with an up and a down
-0.89 and more (docs/auto.md)."""
+0.88 and more (docs/auto.md)."""
 
 MOST_IMAGES = 2048
 """Whose turns are asked for. Of half as many a probe learns less, and errs by as much as good views differ by."""
