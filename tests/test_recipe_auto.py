@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -286,3 +287,14 @@ def test_what_the_user_fixed_holds_in_a_run_that_fits_a_time():
     r, choices = auto(DataFacts(5000, 64), fixed=fixed, length=Length(LADDER[0], 64_000, "20 min"))
     assert (r.encoder.backbone, r.batch, r.optim.lr, r.steps) == ("resnet18", 64, 0.5, 1000)
     assert not {"--batch", "--optim.lr", "--encoder.backbone"} & {c.flag for c in choices}
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "times"), [(32, 800, 2), (32, 3000, 4), (64, 30_000, 4), (128, 3000, 2), (128, 30_000, 1)]
+)
+def test_a_run_that_fits_a_time_has_a_higher_rate_where_views_are_small_or_steps_are_few(size, steps, times):
+    length = Length(replace(LADDER[0], size=size), steps * 128, "20 min")
+    r, choices = auto(DataFacts(50_000, 256), fixed={"batch": 128}, length=length)
+    assert r.optim.lr == pytest.approx(times * 0.03 * 128 / 256)
+    (rate,) = (c for c in choices if c.flag == "--optim.lr")
+    assert f"{times * 0.03} for 256 images" in rate.reason
