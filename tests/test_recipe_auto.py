@@ -289,9 +289,7 @@ def test_what_the_user_fixed_holds_in_a_run_that_fits_a_time():
     assert not {"--batch", "--optim.lr", "--encoder.backbone"} & {c.flag for c in choices}
 
 
-@pytest.mark.parametrize(
-    ("size", "steps", "times"), [(32, 800, 2), (32, 3000, 4), (64, 30_000, 4), (128, 3000, 2), (128, 30_000, 1)]
-)
+@pytest.mark.parametrize(("size", "steps", "times"), [(32, 3000, 2), (64, 30_000, 2), (128, 3000, 2), (128, 30_000, 1)])
 def test_a_run_that_fits_a_time_has_a_higher_rate_where_views_are_small_or_steps_are_few(size, steps, times):
     length = Length(replace(LADDER[0], size=size), steps * 128, "20 min")
     r, choices = auto(DataFacts(50_000, 256), fixed={"batch": 128}, length=length)

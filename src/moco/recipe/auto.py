@@ -35,8 +35,8 @@ LONG = 2_000_000
 """Images seen from which on a run whose length is a time has batches of 256: below, more steps of 128 teach more."""
 
 SMALL = 64
-"""Pixels up to which views are small: there a run whose length is a time, if it is not short, takes four times the
-papers' rate (docs/auto.md), which is also that of lightly's CIFAR benchmark."""
+"""Pixels up to which views are small: there a run whose length is a time takes twice the rate, however long it is
+(docs/auto.md)."""
 
 LONG_QUEUE = 16384
 """Keys from which on v2's temperature fits; shorter queues go with that of the official CIFAR-10 demo."""
@@ -212,8 +212,8 @@ def _take_time(fit: _Fitting, facts: DataFacts, length: Length) -> None:
         )
     )
     short = steps <= SHORT_OF_TIME
-    times = 4 if length.network.size <= SMALL and steps > SHORT else 2 if short else 1
-    _fit_pace(fit, steps / per_epoch, per_epoch, batch, short, times, warm=min(100, 0.1 * steps))
+    higher = short or length.network.size <= SMALL
+    _fit_pace(fit, steps / per_epoch, per_epoch, batch, short, higher, warm=min(100, 0.1 * steps))
 
 
 def _times(often: float) -> str:
@@ -258,7 +258,7 @@ def _fit_time(fit: _Fitting, facts: DataFacts, steps: int | None) -> None:
     batch = int(fit.fixed["batch"] if "batch" in fit.fixed else fit.values["batch"])
     steps_per_epoch = max(1, facts.images // max(1, batch))
     if (given := fit.fixed.get("steps")) is not None:
-        _fit_pace(fit, given / steps_per_epoch, steps_per_epoch, batch, given <= SHORT, 2 if given <= SHORT else 1)
+        _fit_pace(fit, given / steps_per_epoch, steps_per_epoch, batch, given <= SHORT, given <= SHORT)
         return
     epochs = max(1, round((steps or BUDGET) / steps_per_epoch))
     reason = f"about {steps or BUDGET:,} steps of {batch} images, {steps_per_epoch:,} an epoch"
@@ -269,27 +269,25 @@ def _fit_time(fit: _Fitting, facts: DataFacts, steps: int | None) -> None:
         )
     epochs = int(fit.choose("epochs", epochs, reason))
     short = steps is not None and steps <= SHORT
-    _fit_pace(fit, epochs, steps_per_epoch, batch, short, 2 if short else 1)
+    _fit_pace(fit, epochs, steps_per_epoch, batch, short, short)
 
 
 def _fit_pace(
-    fit: _Fitting, epochs: float, steps_per_epoch: int, batch: int, short: bool, times: int, warm: float | None = None
+    fit: _Fitting, epochs: float, steps_per_epoch: int, batch: int, short: bool, higher: bool, warm: float | None = None
 ) -> None:
-    """`times` the papers' rate; a `short` run has the quicker key encoder."""
+    """A `short` run has the quicker key encoder, one with the `higher` rate twice the papers'."""
     horizon = min(1000, max(20 if short else 100, steps_per_epoch))
     why = {1000: "as in the papers", steps_per_epoch: "an epoch"}.get(horizon, "the least that is steady")
     fit.choose("keys.m", round(1 - 1 / horizon, 4), f"the key encoder averages over {horizon:,} steps, {why}")
-    rate = times * RATE
+    rate = 2 * RATE if higher else RATE
     reason = f"{rate} for 256 images{'' if batch == 256 else f', so for {batch}'}"
-    fit.choose("optim.lr", rate * batch / 256, reason + _OFTEN[times])
+    twice = f"; twice the papers', {'in a short run' if short else 'for small views'}" if higher else ""
+    fit.choose("optim.lr", rate * batch / 256, reason + twice)
     if warm is not None:
         fit.choose("schedule.warmup_epochs", round(warm / steps_per_epoch, 4), f"a slow start of {warm:.0f} steps")
         return
     warmup = min(10.0, 0.5 * epochs, max(0.15 * epochs, 100 / steps_per_epoch))
     fit.choose("schedule.warmup_epochs", round(warmup, 2), "a slow start, about 100 steps or more")
-
-
-_OFTEN = {1: "", 2: "; twice the papers', in a short run", 4: "; four times the papers', for small views"}
 
 
 def _power_of_two_below(x: float) -> int:
