@@ -19,6 +19,9 @@ from moco.recipe.auto import Network
 EVIDENT = {"cpu": 6e12, "cuda": 6e15}
 """Products of a run that is over in about a minute anywhere, by the kind of device: nothing is measured for it."""
 
+QUICK = 1e11
+"""Products of a step, backwards too, that is tried with its whole batch: about a second on a CPU."""
+
 READING = 5.0
 """Seconds for which steps whose images are read as they go are timed, at most."""
 
@@ -50,7 +53,7 @@ def expect(start: Start, recipe: Recipe, steps: int) -> None:
 
 
 def _seconds_an_image(start: Start, recipe: Recipe) -> float:
-    """Of a trial with as few images a step as the BatchNorm groups allow, where a step is slow."""
+    """Of a trial, with as few images a step as the BatchNorm groups allow where a step is slow."""
     memory = start.memory or sample_in_memory(start.source, recipe.image_size, start.machine.decoders)
     tried = _tried(recipe, len(memory), start.placement.device.type)
     trial = Trial(tried, memory, start.placement, start.machine, None)
@@ -62,7 +65,9 @@ def _seconds_an_image(start: Start, recipe: Recipe) -> float:
 
 
 def _tried(recipe: Recipe, images: int, device: str) -> Recipe:
-    batch = recipe.batch if device != "cpu" else min(recipe.batch, recipe.encoder.norm_group or 32)
+    one = flops(Network(recipe.encoder.backbone, recipe.encoder.stem, recipe.image_size, 0))
+    quick = device != "cpu" or 4 * one * recipe.batch < QUICK
+    batch = recipe.batch if quick else min(recipe.batch, recipe.encoder.norm_group or 32)
     tried = replace(recipe, batch=batch, epochs=None, steps=1_000)
     if not isinstance(tried.dictionary, Queue):
         return tried
