@@ -52,16 +52,26 @@ def test_a_trial_starts_from_what_the_run_starts_from(digits, tmp_path):
     assert all(bool((p == 0.01).all()) for p in one.encoder.parameters())
 
 
+class Clockwork:
+    """A trial whose steps are said to take the seconds that `took` gives for each."""
+
+    def __init__(self, took):
+        self.step, self._took = 0, took
+
+    def go(self, step):
+        done, self.step = self.step, step
+        return sum(map(self._took, range(done, step)))
+
+
 def test_slow_steps_count_as_often_as_a_run_has_them():
-    class Uneven:
-        step = 0
+    uneven = Clockwork(lambda n: 0.01 if n % 4 else 0.05)
+    assert seconds_a_step(uneven, 2.0) == pytest.approx(0.02, rel=0.05)
 
-        def go(self, step):
-            took = sum(0.01 if n % 4 else 0.05 for n in range(self.step, step))
-            self.step = step
-            return took
 
-    assert seconds_a_step(Uneven(), 2.0) == pytest.approx(0.02, rel=0.05)
+def test_a_step_that_takes_longer_than_patience_is_timed_once():
+    heavy = Clockwork(lambda n: 5.0 if n else 9.0)
+    assert seconds_a_step(heavy, 2.0) == 5.0
+    assert heavy.step == 2
 
 
 def test_rates_are_positive_seconds(digits, tmp_path):
