@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from moco.commands.conclude import about_whitened
 from moco.commands.pretrain import pretrain
 from moco.machine import Machine
 from moco.recipe import override, v2
@@ -27,3 +28,8 @@ def test_a_run_is_looked_at_before_its_first_step_and_at_its_end_and_keeps_both(
     assert ended["sentence"].removeprefix("verdict: ") in (run / "report.html").read_text().replace("&#39;", "'")
     pretrain(tmp_path / "x.npy", run, override(v2(), SMALL), machine=CPU)
     assert json.loads((run / "verdict.json").read_text()) == ended, "said once"
+
+
+def test_whitened_features_of_few_images_are_not_recommended():
+    assert "try both" in about_whitened(2022)
+    assert "prefer the plain ones" in about_whitened(400)

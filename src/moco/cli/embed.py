@@ -27,7 +27,7 @@ class Embed:
     out: Path = Path("features.npz")
     """The file: .npz or .parquet."""
     features: Literal["backbone", "head", "whitened"] = "backbone"
-    """The backbone's; those whitened, which are often better neighbours after short runs; or the head's."""
+    """The backbone's; those whitened, often better neighbours after short runs on many images; or the head's."""
     json: bool = False
     """Print what was found as JSON, and nothing else, on standard output."""
     machine: Machine = field(default_factory=Machine)

@@ -24,7 +24,10 @@ from moco.scores.probe import Found, Probe
 _FILE = "verdict.json"
 
 MOST_WHITENED = 2048
-"""Images of a run whose features say how to whiten them."""
+"""Images of a run whose features say how to whiten them, at most."""
+
+FEWEST_WHITENED = 1500
+"""Images below which whitened features had worse neighbours than plain ones, in all sets tried (docs/auto.md)."""
 
 
 def look_before(start: Start, recipe: Recipe, encoder: Encoder) -> None:
@@ -53,6 +56,14 @@ def conclude(start: Start, recipe: Recipe) -> None:
         start.tell.note(said)
 
     _tried(start, look)
+
+
+def about_whitened(images: int) -> str:
+    """What the whitened features of a run on so many images are good for, in one sentence."""
+    said = "features='whitened' makes every main axis count alike: "
+    if images < FEWEST_WHITENED:
+        return said + "of so few images most axes are noise, so prefer the plain ones"
+    return said + "try both where neighbours matter"
 
 
 def _whiten(start: Start, recipe: Recipe) -> None:

@@ -15,7 +15,7 @@ from moco.auto.pace import Pace
 from moco.commands.ask import Ask
 from moco.commands.captions import refuse_prompt
 from moco.commands.choose import named_recipe
-from moco.commands.conclude import conclude
+from moco.commands.conclude import about_whitened, conclude
 from moco.commands.fit import fit, usual
 from moco.commands.init import beginning
 from moco.commands.initialise import weights_of
@@ -129,7 +129,7 @@ def pretrain(
                 conclude(begun, chosen)
                 page = distributed.on_main(lambda: finish(told, out))
                 tell.note(f"{page} shows the run; moco.load({str(out)!r}) gives the encoder: the backbone's features")
-                tell.note("features='whitened' makes every main axis count alike: try both where neighbours matter")
+                tell.note(about_whitened(len(begun.source)))
         finally:
             run.unlock()
     return out
