@@ -126,7 +126,16 @@ def test_a_network_whose_views_are_smaller_than_the_small_crops_that_ask_is_not_
     monkeypatch.setattr("moco.auto.plan.MOST_PASSES", 1)
     monkeypatch.setattr("moco.commands.fit.seconds_an_image", lambda *_: 0.01)
     changes = {"queries.small": 1, "queries.small_size": 48}
-    pretrain(tmp_path / "x.npy", tmp_path / "run", time="60s", views="near", machine=CPU, tell=Heard(), changes=changes)
+    pretrain(
+        tmp_path / "x.npy",
+        tmp_path / "run",
+        time="60s",
+        views="near",
+        machine=CPU,
+        tell=Heard(),
+        changes=changes,
+        until=1,
+    )
     assert from_json((tmp_path / "run" / "recipe.json").read_text()).image_size == 64
     with pytest.raises(MocoError, match=r"--queries\.small-size 80: no larger than the smallest"):
         pretrain(

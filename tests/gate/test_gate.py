@@ -18,7 +18,7 @@ from moco.recipe.views import DOCUMENTS
 COMMON = {
     "query_view": DOCUMENTS,
     "encoder.backbone": "resnet10w8",
-    "encoder.stem": "small",
+    "encoder.stem": "half",
     "image_size": 32,
     "batch": 128,
     "epochs": 6,
