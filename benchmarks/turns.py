@@ -23,7 +23,7 @@ from moco.data.loader import MemoryLoader, Plan
 from moco.device import place
 from moco.machine import Machine
 from moco.recipe import named_views
-from moco.scores.probe import Probe, told_by_colour
+from moco.scores.probe import MOST_IMAGES, Probe, told_by_colour
 from moco.training import build_training, train_step
 
 
@@ -41,6 +41,7 @@ def looked_at(images: Set, views: str, steps: int, seed: int, placement) -> dict
     )
     classes = int(images.known.labels.max()) + 1
     return {
+        "images": probe.images,
         "rotation": round(probe(encoder)["rotation"], 4),
         "without colour": round(probe.without_colour(encoder), 4),
         "kNN": round(images.judge(encoder)["kNN, backbone"], 4),
@@ -54,7 +55,8 @@ def table(rows: list[dict[str, Any]]) -> None:
     for r in rows:
         shown = (f"{100 * r[name]:.1f}" for name in ("rotation", "without colour", "kNN", "few labels"))
         turns, gray, knn, labels = shown
-        told = "" if r["steps"] else ("yes" if told_by_colour(r["rotation"], r["without colour"]) else "no")
+        by_colour = told_by_colour(r["rotation"], r["without colour"], r.get("images", MOST_IMAGES))
+        told = "" if r["steps"] else ("yes" if by_colour else "no")
         views = r["views"] or "untrained"
         print(f"| {r['set']} | {views} | {r['steps']:,} | {turns} | {gray} | {told} | {knn} | {labels} |")
 

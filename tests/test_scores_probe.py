@@ -76,4 +76,10 @@ def test_turns_that_only_a_fringe_of_colour_tells_are_told_apart(upright_too):
     encoder, probe = build_encoder(recipe.encoder)[0], Probe(fringed(upright_too), recipe, CPU)
     rotation = probe(encoder)["rotation"]
     assert rotation > 0.8
-    assert told_by_colour(rotation, probe.without_colour(encoder)) is not upright_too
+    assert told_by_colour(rotation, probe.without_colour(encoder), probe.images) is not upright_too
+
+
+def test_what_few_photographs_lose_without_colour_by_chance_does_not_count():
+    assert not told_by_colour(0.36, 0.30, 190)
+    assert told_by_colour(0.36, 0.30, 2048)
+    assert told_by_colour(0.45, 0.28, 100), "cells"

@@ -28,7 +28,7 @@ def verdict(before: Found, after: Found, images: int, pairs: int, out: str) -> s
     measured = (
         f"a linear probe on the features finds {now:.0%} of the quarter turns of images, {was:.0%} before training"
     )
-    if max(was, now) < UPRIGHT or told_by_colour(was, before.get(WITHOUT_COLOUR, was)):
+    if max(was, now) < UPRIGHT or told_by_colour(was, before.get(WITHOUT_COLOUR, was), images):
         return (
             "verdict: cannot be told without labels: these images have no up and down to be found; "
             f"moco evaluate {out} --data LABELLED tells (a few labels a class suffice)"

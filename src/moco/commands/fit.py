@@ -236,7 +236,7 @@ class _Fit:
         """Why quarter turns of these images mean nothing, so that no probe of them could choose; "" where they do."""
         encoder = self._trial(network, self._untried, 1).encoder
         turns, gray = probe(encoder)["rotation"], probe.without_colour(encoder)
-        (means_nothing,) = distributed.largest([int(turns < UPRIGHT or told_by_colour(turns, gray))])
+        (means_nothing,) = distributed.largest([int(turns < UPRIGHT or told_by_colour(turns, gray, probe.images))])
         if not means_nothing:
             return ""
         return f"these images have no up and down: of quarter turns {turns:.0%} are found, {gray:.0%} without colour"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -31,6 +32,10 @@ TOLD_BY_COLOUR = 0.6
 """Share of the turns found beyond chance that must be found without colour too. Where fewer are, fringes of colour that
 a lens leaves tell them, not what the image shows: on blood cells 0.40, on seven sets of images with an up and a down
 0.88 and more (docs/auto.md)."""
+
+SURE = 3.0
+"""Standard errors by which those found without colour must be fewer: of a hundred photographs that share is lost by
+chance (docs/auto.md)."""
 
 MOST_IMAGES = 2048
 """Whose turns are asked for. Of half as many a probe learns less, and errs by as much as good views differ by."""
@@ -104,9 +109,14 @@ def _spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, max(2, min(most, count))).round().astype(np.int64))
 
 
-def told_by_colour(rotation: float, without_colour: float) -> bool:
-    """Whether turns are found by fringes of colour, in an encoder that has learnt nothing, and not by what is shown."""
-    return without_colour - CHANCE < TOLD_BY_COLOUR * (rotation - CHANCE)
+def told_by_colour(rotation: float, without_colour: float, images: int) -> bool:
+    """Whether turns are found by fringes of colour, in an encoder that has learnt nothing, and not by what is shown.
+
+    The shares are of the turns of so many images.
+    """
+    error = math.sqrt(sum(p * (1 - p) for p in (rotation, without_colour)) / (TURNS * images))
+    sure = rotation - without_colour > SURE * error
+    return sure and without_colour - CHANCE < TOLD_BY_COLOUR * (rotation - CHANCE)
 
 
 def merit(found: Sequence[Found]) -> list[float]:
