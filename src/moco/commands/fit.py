@@ -239,7 +239,7 @@ class _Fit:
         (means_nothing,) = distributed.largest([int(turns < UPRIGHT or told_by_colour(turns, gray, probe.images))])
         if not means_nothing:
             return ""
-        return f"these images have no up and down: of quarter turns {turns:.0%} are found, {gray:.0%} without colour"
+        return f"no up and down is found: of quarter turns {turns:.0%} are told, {gray:.0%} without colour"
 
     def _allowed(self, rate: Rate, seconds: float) -> tuple[Course, Probe]:
         """The longest search with this network in so many seconds, and what would look at its encoders."""
