@@ -66,9 +66,9 @@ def train(start: Start, recipe: Recipe, given: Given, show: Show) -> None:
         tell.note(f"going on from step {training.step:,} of {plan.steps:,}")
     else:
         begin_(training, given.begin, run, tell.note)
-        look_before(start, recipe, training.model.query_encoder)
         if not run.read("auto.json"):
             expect(start, recipe, plan.steps - training.step)  # what it starts from may be a run at its step
+        look_before(start, recipe, training.model.query_encoder)
     fast, why = choose_fast(
         training, machine.compiles(placement.device.type), start.kept_fast, plan.steps - training.step, tell.note
     )
